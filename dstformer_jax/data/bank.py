@@ -1,0 +1,160 @@
+"""The frame bank: every frame of a split in plain memory-mapped .npy files, sequences end to end.
+
+`<prepared>/bank/<split>/{motion,pose,factor,pose_mm}.npy` and `sequences.json`. Frames are
+stored once and clips are (start, length) windows of it, so overlapping clips cost nothing and
+any machine with numpy can read it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from .schema import ARRAYS, NUM_JOINTS, Sequence, from_record
+
+INDEX = "sequences.json"
+_FACTS = ("id", "subject", "action", "label", "camera", "rig", "fps", "unit", "axes", "size")
+
+
+@dataclass(frozen=True, eq=False)
+class Bank:
+    """All F frames of one split; an absent array has 0 rows."""
+
+    path: Path
+    motion: np.ndarray  # [F, 17, 3] x, y, confidence
+    pose: np.ndarray  # [F, 17, 3]
+    factor: np.ndarray  # [F] mm per px
+    pose_mm: np.ndarray  # [F, 17, 3]
+    sequences: tuple[dict[str, Any], ...]  # id, ..., start, frames
+
+    @classmethod
+    def open(cls, data_dir: str | Path, dataset: str, split: str = "train") -> Bank:
+        """The bank of a prepared dataset such as "bvh/cmu_mocap"; rebuilt when only it is missing.
+
+        Raises ValueError naming the prepare command when the dataset or split is not there.
+        """
+        prepared = prepared_path(data_dir, dataset)
+        path = prepared / "bank" / split
+        if not (path / INDEX).is_file():
+            write_bank(_read_prepared(prepared, split), path)
+        return cls.read(path)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Bank:
+        """The bank in one folder, memory-mapped."""
+        path = Path(path)
+        arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+        sequences = tuple(json.loads((path / INDEX).read_text()))
+        return cls(path=path, sequences=sequences, **arrays)
+
+    @property
+    def starts(self) -> np.ndarray:
+        """First frame of every sequence, int64 [S]."""
+        return np.array([row["start"] for row in self.sequences], np.int64)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Frames of every sequence, int64 [S]."""
+        return np.array([row["frames"] for row in self.sequences], np.int64)
+
+
+def prepared_path(data_dir: str | Path, dataset: str) -> Path:
+    """`<data_dir>/<dataset>/<name>/<newest version>`; ValueError with the command when absent."""
+    builder, _, name = dataset.partition("/")
+    root = Path(data_dir) / builder / (name or "default")
+    versions = [path for path in root.glob("*.*.*") if _version(path)]
+    if not versions:
+        raise ValueError(
+            f"got dataset {dataset!r}, expected it prepared in {root}; do python -m "
+            f"dstformer_jax.data.prepare --dataset={builder} --name={name or 'default'} "
+            f"--source=DIR --data_dir={data_dir}"
+        )
+    return max(versions, key=_version)
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    parts = path.name.split(".")
+    return tuple(map(int, parts)) if all(part.isdigit() for part in parts) else ()
+
+
+def _read_prepared(prepared: Path, split: str) -> Iterable[Sequence]:
+    """The sequences of a prepared split, read through tfds without TensorFlow."""
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder_from_directory(prepared)
+    if split not in builder.info.splits:
+        raise ValueError(
+            f"got split {split!r} of {prepared}, expected one of {sorted(builder.info.splits)}"
+        )
+    return map(from_record, builder.as_data_source(split))
+
+
+def write_bank(sequences: Iterable[Sequence], path: str | Path) -> Path:
+    """Writes the bank of one split into `path`, complete or not at all; returns the folder.
+
+    Every sequence must carry the same arrays: a split has 2D in all its sequences or in none.
+    """
+    path = Path(path)
+    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        _write(sequences, partial)
+        _replace(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return path
+
+
+def _write(sequences: Iterable[Sequence], path: Path) -> None:
+    index: list[dict[str, Any]] = []
+    rows = dict.fromkeys(ARRAYS, 0)
+    files = {name: (path / f"{name}.npy").open("wb") for name in ARRAYS}
+    try:
+        for name, file in files.items():
+            _write_header(file, name, 0)
+        for sequence in sequences:
+            facts = {name: getattr(sequence, name) for name in _FACTS}
+            start = index[-1]["start"] + index[-1]["frames"] if index else 0
+            index.append(facts | {"start": start, "frames": sequence.num_frames})
+            for name, file in files.items():
+                array = getattr(sequence, name)
+                if rows[name] + len(array) not in (0, start + sequence.num_frames):
+                    raise ValueError(
+                        f"got sequence {sequence.id!r} that differs from those before it in "
+                        f"having {name}, expected it in all sequences of a split or in none"
+                    )
+                file.write(np.ascontiguousarray(array, "<f4").tobytes())
+                rows[name] += len(array)
+        for name, file in files.items():
+            file.seek(0)
+            _write_header(file, name, rows[name])
+    finally:
+        for file in files.values():
+            file.close()
+    (path / INDEX).write_text(json.dumps(index, indent=0))
+
+
+def _write_header(file: IO[bytes], name: str, rows: int) -> None:
+    """An .npy header; numpy leaves room for the first axis to grow, so it is rewritten in place."""
+    shape = (rows,) if name == "factor" else (rows, NUM_JOINTS, 3)
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _replace(partial: Path, path: Path) -> None:
+    """Puts a finished folder in the place of an older one."""
+    if path.exists():
+        old = path.with_name(f"{path.name}.old-{os.getpid()}")
+        path.rename(old)
+        partial.rename(path)
+        shutil.rmtree(old)
+    else:
+        partial.rename(path)
