@@ -1,0 +1,209 @@
+"""The blocks of a stream: attention over joints or frames, MLP, and their residual halves.
+
+Axes: B clips, T frames, J joints, C channels, H heads, D channels of a head.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+
+Array = jax.Array
+Axis = Literal["spatial", "temporal"]
+Norm = Literal["pre", "post"]
+Init = Literal["official", "fan_in"]
+Implementation = Literal["xla", "cudnn", "auto"]
+
+LAYER_NORM_EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a block computes, shared by every module of one backbone."""
+
+    num_heads: int = 8
+    mlp_ratio: float = 2.0
+    norm: Norm = "pre"
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    dtype: Any = jnp.float32
+    attention: Implementation = "auto"
+    init: Init = "official"
+
+    def dense(self, features: int, name: str) -> nn.Dense:
+        """A linear layer with this backbone's compute dtype and initialisation."""
+        return nn.Dense(
+            features, dtype=self.dtype, kernel_init=kernel_initialiser(self.init), name=name
+        )
+
+    def layer_norm(self, name: str) -> nn.LayerNorm:
+        """LayerNorm whose statistics are float32 whatever the compute dtype."""
+        return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, dtype=self.dtype, name=name)
+
+
+def kernel_initialiser(init: Init) -> Callable[..., Array]:
+    """Weights N(0, 0.02) as the official code, or with variance 1 / fan_in for narrow models."""
+    if init == "official":
+        return nn.initializers.normal(0.02)
+    return nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+
+
+def embedding_initialiser(init: Init) -> Callable[..., Array]:
+    """Position embeddings: N(0, 0.02), or 0.3 so that joints differ from the first step."""
+    return nn.initializers.normal(0.02 if init == "official" else 0.3)
+
+
+def attend(
+    query: Array,
+    key: Array,
+    value: Array,
+    axis: Axis,
+    implementation: Implementation = "xla",
+    dropout: Callable[[Array], Array] | None = None,
+) -> Array:
+    """Scaled dot-product attention over joints or over frames.
+
+    Args:
+      query, key, value: [B, T, J, H, D].
+      axis: "spatial" mixes the J joints of a frame, "temporal" the T frames of a joint.
+      implementation: "xla" (float32 softmax), "cudnn" (bfloat16 on NVIDIA GPUs), or "auto":
+        cudnn for temporal attention where it applies. Seventeen joints fill too little of a
+        flash-attention tile, so "auto" keeps spatial attention on xla.
+      dropout: applied to the attention weights ("xla" only).
+
+    Returns:
+      [B, T, J, H, D].
+    """
+    if implementation == "auto":
+        flash = axis == "temporal" and _cudnn_applies(query)
+        implementation = "cudnn" if flash and dropout is None else "xla"
+    if implementation == "cudnn":
+        return _flash_attention(query, key, value, axis)
+    scores, mix = (
+        ("btihd,btjhd->bthij", "bthij,btjhd->btihd")
+        if axis == "spatial"
+        else ("btjhd,bsjhd->bjhts", "bjhts,bsjhd->btjhd")
+    )
+    scale = query.shape[-1] ** -0.5
+    logits = jnp.einsum(scores, query * scale, key, preferred_element_type=jnp.float32)
+    weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
+    if dropout is not None:
+        weights = dropout(weights)
+    return jnp.einsum(mix, weights, value)
+
+
+def _cudnn_applies(query: Array) -> bool:
+    """cuDNN attention needs an NVIDIA GPU, half precision and a head size divisible by 8."""
+    half = query.dtype in (jnp.bfloat16, jnp.float16)
+    return jax.default_backend() == "gpu" and half and query.shape[-1] % 8 == 0
+
+
+def _flash_attention(query: Array, key: Array, value: Array, axis: Axis) -> Array:
+    """cuDNN's fused attention; it never stores the [T, T] weights."""
+    fold, unfold = (
+        ("b t j h d -> (b t) j h d", "(b t) j h d -> b t j h d")
+        if axis == "spatial"
+        else ("b t j h d -> (b j) t h d", "(b j) t h d -> b t j h d")
+    )
+    mixed = jax.nn.dot_product_attention(
+        *(rearrange(x, fold) for x in (query, key, value)), implementation="cudnn"
+    )
+    return rearrange(mixed, unfold, b=query.shape[0])
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention over one axis (paper eq. 1-3). [B, T, J, C] -> [B, T, J, C]."""
+
+    axis: Axis
+    options: Options
+
+    @nn.compact
+    def __call__(self, x: Array, deterministic: bool) -> Array:
+        options, channels = self.options, x.shape[-1]
+        heads, size = options.num_heads, channels // options.num_heads
+        qkv = options.dense(3 * heads * size, "qkv")(x)
+        query, key, value = rearrange(qkv, "b t j (three h d) -> three b t j h d", three=3, h=heads)
+        dropout = None
+        if options.attention_dropout and not deterministic:
+            dropout = nn.Dropout(options.attention_dropout, deterministic=False)
+        mixed = attend(query, key, value, self.axis, options.attention, dropout)
+        out = options.dense(channels, "proj")(rearrange(mixed, "b t j h d -> b t j (h d)"))
+        return nn.Dropout(options.dropout, deterministic=deterministic)(out)
+
+
+class Mlp(nn.Module):
+    """Linear, exact GELU, linear. [B, T, J, C] -> [B, T, J, C]."""
+
+    options: Options
+
+    @nn.compact
+    def __call__(self, x: Array, deterministic: bool) -> Array:
+        options, channels = self.options, x.shape[-1]
+        drop = nn.Dropout(options.dropout, deterministic=deterministic)
+        hidden = options.dense(int(channels * options.mlp_ratio), "fc1")(x)
+        hidden = drop(jax.nn.gelu(hidden, approximate=False))
+        return drop(options.dense(channels, "fc2")(hidden))
+
+
+class Half(nn.Module):
+    """One spatial or one temporal half of a stream: attention and, where it has one, an MLP.
+
+    `drop_path` zeroes a whole residual branch of a frame, as the official code does.
+    """
+
+    axis: Axis
+    options: Options
+    drop_path: float = 0.0
+    with_mlp: bool = True
+
+    def setup(self) -> None:
+        self.norm_attention = self.options.layer_norm("norm_attention")
+        self.attention = Attention(self.axis, self.options)
+        if self.with_mlp:
+            self.norm_mlp = self.options.layer_norm("norm_mlp")
+            self.mlp = Mlp(self.options)
+        self.drop = nn.Dropout(self.drop_path, broadcast_dims=(2, 3))
+
+    def __call__(self, x: Array, deterministic: bool) -> Array:
+        x = self._residual(x, self.norm_attention, self.attention, deterministic)
+        if self.with_mlp:
+            x = self._residual(x, self.norm_mlp, self.mlp, deterministic)
+        return x
+
+    def _residual(
+        self, x: Array, norm: nn.LayerNorm, branch: nn.Module, deterministic: bool
+    ) -> Array:
+        if self.options.norm == "pre":
+            return x + self.drop(branch(norm(x), deterministic), deterministic=deterministic)
+        return norm(x + self.drop(branch(x, deterministic), deterministic=deterministic))
+
+
+class Stream(nn.Module):
+    """A spatial and a temporal half in the given order (paper sec. 3.2, one of two streams).
+
+    With `one_mlp` both attentions come first and a single MLP follows (Table 7 d).
+    """
+
+    order: Literal["st", "ts"]
+    options: Options
+    drop_path: float = 0.0
+    one_mlp: bool = False
+
+    def setup(self) -> None:
+        first_has_mlp = not self.one_mlp
+        self.spatial = Half(
+            "spatial", self.options, self.drop_path, first_has_mlp or self.order == "ts"
+        )
+        self.temporal = Half(
+            "temporal", self.options, self.drop_path, first_has_mlp or self.order == "st"
+        )
+
+    def __call__(self, x: Array, deterministic: bool) -> Array:
+        halves = (self.spatial, self.temporal)
+        for half in halves if self.order == "st" else reversed(halves):
+            x = half(x, deterministic)
+        return x
