@@ -1,0 +1,201 @@
+"""Errors of 3D pose, one value a frame, in the unit of the inputs.
+
+Pure functions over an array library: numpy arrays in, numpy out (float64 stays float64); jax arrays
+in, jax out (jit-able). Poses are `[..., T, J, 3]`; centre them on the root first where the protocol
+wants root-relative errors (`centre`).
+"""
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+# A numpy or a jax array; both answer to the same arithmetic.
+Array = Any
+
+# Videos of Human3.6M whose ground truth is broken; the official evaluation leaves them out
+# (reference: MotionBERT train.evaluate). A source is named s_09_act_05_subact_02_ca_01.
+H36M_SKIPPED = (
+    "s_09_act_05_subact_02",
+    "s_09_act_10_subact_02",
+    "s_09_act_13_subact_01",
+)
+
+
+def centre(pose: Array, root: int = 0) -> Array:
+    """The pose `[..., J, 3]` relative to joint `root`."""
+    return pose - pose[..., root : root + 1, :]
+
+
+def mpjpe(pred: Array, target: Array) -> Array:
+    """Mean distance of the joints: protocol 1. `[..., T, J, 3]` twice -> `[..., T]`."""
+    xp = _library(pred, target)
+    return _length(xp, pred - target).mean(axis=-1)
+
+
+def n_mpjpe(pred: Array, target: Array) -> Array:
+    """MPJPE after the best scale a frame (Rhodin et al. 2018). `[..., T, J, 3]` -> `[..., T]`.
+
+    An all-zero prediction has no best scale: it counts as it is, where the official code gives NaN.
+    """
+    xp = _library(pred, target)
+    power = xp.sum(pred * pred, axis=(-2, -1), keepdims=True)
+    match = xp.sum(pred * target, axis=(-2, -1), keepdims=True)
+    scale = match / xp.where(power > 0, power, 1)
+    return mpjpe(scale * pred, target)
+
+
+def p_mpjpe(pred: Array, target: Array) -> Array:
+    """MPJPE after the best similarity of each frame: protocol 2. `[..., T, J, 3]` -> `[..., T]`."""
+    return mpjpe(align(pred, target), target)
+
+
+def align(pred: Array, target: Array) -> Array:
+    """Each frame of `pred` moved onto `target` by rotation, scale and translation (Procrustes).
+
+    Reflections are not allowed. A frame whose joints all coincide lands on the target's centre.
+
+    Args:
+      pred: `[..., J, 3]`.
+      target: `[..., J, 3]`, the same shape.
+    """
+    xp = _library(pred, target)
+    pred_mean, target_mean = pred.mean(-2, keepdims=True), target.mean(-2, keepdims=True)
+    source, goal = pred - pred_mean, target - target_mean
+    power = xp.sum(source * source, axis=(-2, -1), keepdims=True)
+    u, s, vt = xp.linalg.svd(xp.swapaxes(source, -1, -2) @ goal)
+    sign = xp.where(xp.linalg.det(u @ vt) < 0, -1.0, 1.0)[..., None]
+    signs = xp.concatenate([xp.ones_like(s[..., :2]), sign.astype(s.dtype)], axis=-1)
+    rotation = (u * signs[..., None, :]) @ vt
+    scale = xp.sum(s * signs, axis=-1)[..., None, None] / xp.where(power > 0, power, 1)
+    return scale * (source @ rotation) + target_mean
+
+
+def mpjve(pred: Array, target: Array) -> Array:
+    """Velocity error (Pavllo et al. 2019): unit per frame, `[..., T, J, 3]` -> `[..., T - 1]`.
+
+    Multiply by the frame rate for unit per second; it has no meaning without the frame rate.
+    """
+    return mpjpe(_difference(pred), _difference(target))
+
+
+def acceleration_error(pred: Array, target: Array) -> Array:
+    """Error of the second difference (Kanazawa et al. 2019): unit per frame², `[..., T - 2]`."""
+    return mpjpe(_difference(_difference(pred)), _difference(_difference(target)))
+
+
+def by_group(errors: np.ndarray, groups: Sequence[str] | np.ndarray, name: str) -> dict[str, float]:
+    """Both conventions of averaging: over groups (actions), and plainly over frames.
+
+    Args:
+      errors: one number a frame, `[F]`.
+      groups: the action of each frame, F strings.
+      name: the metric's name, the prefix of the keys.
+
+    Returns:
+      `{name: mean over the groups' means, name + "_frames": mean over frames,
+      name + "/" + group: mean of the group, ...}`.
+    """
+    if len(errors) == 0 or len(errors) != len(groups):
+        raise ValueError(
+            f"got {len(errors)} errors and {len(groups)} groups for {name}, "
+            "expected the same number and at least one; is every frame skipped?"
+        )
+    labels = np.asarray(groups)
+    means = {str(label): float(errors[labels == label].mean()) for label in np.unique(labels)}
+    total = {name: float(np.mean(list(means.values()))), f"{name}_frames": float(errors.mean())}
+    return total | {f"{name}/{label}": value for label, value in means.items()}
+
+
+def h36m_protocol(
+    pose: np.ndarray,
+    frames: np.ndarray,
+    size: np.ndarray,
+    *,
+    factor: np.ndarray,
+    pose_mm: np.ndarray,
+    action: Sequence[str] | np.ndarray,
+    source: Sequence[str] | np.ndarray,
+    skip: Sequence[str] = H36M_SKIPPED,
+    root_relative: bool = True,
+) -> dict[str, float]:
+    """The Human3.6M protocol of the official evaluation, in mm (reference: train.evaluate).
+
+    N clips of T frames come from F test frames. Each clip is scaled from normalised units to pixels
+    and by each frame's factor to mm, and both sides are centred on the root. Frames repeated in one
+    clip (resampled short videos) count once, the last one wins; frames shared by overlapping clips
+    are averaged. Then mean per action, and mean over actions.
+
+    Args:
+      pose: predictions `[N, T, 17, 3]`, normalised by the image width (x, y and z alike).
+      frames: row of each predicted frame in the tables below, int `[N, T]`; -1 is not scored.
+      size: width and height of each clip's camera in pixels, `[N, 2]`.
+      factor: mm per pixel of each test frame (2.5d_factor), `[F]`.
+      pose_mm: the answer of each test frame (joints_2.5d_image), `[F, 17, 3]`.
+      action: the action of each test frame, F strings.
+      source: the video of each test frame, F strings such as s_09_act_05_subact_02_ca_01.
+      skip: videos left out, without the camera's ending.
+      root_relative: the network answers relative to the root, so its own root counts as 0.
+
+    Returns:
+      For mpjpe, p_mpjpe and n_mpjpe: the mean over actions, `_frames` the mean over frames, and one
+      entry an action (`by_group`). The official tables give the mean over actions.
+    """
+    _check_protocol(pose, frames, size, factor, pose_mm, action, source)
+    if root_relative:
+        pose = np.concatenate([np.zeros_like(pose[:, :, :1]), pose[:, :, 1:]], axis=2)
+    total = {name: np.zeros(len(factor)) for name in ("mpjpe", "p_mpjpe", "n_mpjpe")}
+    hits = np.zeros(len(factor), int)
+    for clip, ids, (width, _) in zip(pose, frames, size, strict=True):
+        clip, ids = clip[ids >= 0], ids[ids >= 0]
+        if len(ids) == 0 or video_of(str(source[int(ids[0])])) in skip:
+            continue
+        # The offset of the denormalisation, (1, h / w), is gone after centring.
+        answer = centre(clip.astype(np.float64) * (width / 2) * factor[ids, None, None])
+        truth = centre(pose_mm[ids].astype(np.float64))
+        # Assigning by repeated indices keeps the last value and counts once, as the official code.
+        for name, measure in (("mpjpe", mpjpe), ("p_mpjpe", p_mpjpe), ("n_mpjpe", n_mpjpe)):
+            total[name][ids] += measure(answer, truth)
+        hits[ids] += 1
+    seen = np.flatnonzero(hits)
+    actions = [str(action[int(frame)]) for frame in seen]
+    scores = {name: by_group(total[name][seen] / hits[seen], actions, name) for name in total}
+    return {key: value for score in scores.values() for key, value in score.items()}
+
+
+def video_of(source: str) -> str:
+    """The name of a Human3.6M recording without its camera: the ending `_ca_01` goes."""
+    return source.rsplit("_ca_", 1)[0]
+
+
+def _check_protocol(pose, frames, size, factor, pose_mm, action, source) -> None:
+    """Refuses tables that do not belong together."""
+    clips, count = pose.shape[:2], len(factor)
+    if frames.shape != clips or len(size) != clips[0] or pose.shape[2:] != (17, 3):
+        raise ValueError(
+            f"got pose {pose.shape}, frames {frames.shape}, size {np.shape(size)}, "
+            "expected [N, T, 17, 3], [N, T], [N, 2]"
+        )
+    if {len(pose_mm), len(action), len(source)} != {count}:
+        raise ValueError(
+            f"got {count} factors, {len(pose_mm)} poses, {len(action)} actions, {len(source)} "
+            "sources, expected one each a frame"
+        )
+    if frames.max(initial=-1) >= count:
+        raise ValueError(f"got frame {frames.max()}, expected rows below {count}")
+
+
+def _library(*arrays: Array) -> ModuleType:
+    """numpy when every array is numpy's, else jax.numpy."""
+    return np if all(isinstance(array, np.ndarray) for array in arrays) else jnp
+
+
+def _length(xp: ModuleType, vectors: Array) -> Array:
+    return xp.sqrt(xp.sum(vectors * vectors, axis=-1))
+
+
+def _difference(pose: Array) -> Array:
+    """First difference over time of `[..., T, J, 3]`."""
+    return pose[..., 1:, :, :] - pose[..., :-1, :, :]
