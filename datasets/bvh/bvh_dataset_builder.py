@@ -1,0 +1,172 @@
+"""Motion capture in BVH files -> H36M17 joints in metres, y up, at one frame rate."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dstformer_jax.data.builder import Item, SequenceBuilder, option
+from dstformer_jax.data.schema import Sequence
+from dstformer_jax.files.bvh import Bvh, read_bvh
+from dstformer_jax.files.rigs import Rig, choose_rig, guess_unit, load_rigs
+
+from . import cleaning
+from .index import Entry, find_index, read_index
+
+# Metres per file unit; cgspeed's CMU files count 1 / 0.45 inches.
+UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254, "cgspeed": 0.0254 / 0.45}
+
+
+@dataclass(frozen=True)
+class BvhOptions:
+    """Settings of the bvh dataset."""
+
+    fps: float = option(30.0, "frames a second to store")
+    unit: str = option(
+        "auto",
+        f"{', '.join(UNITS)}, a number (metres per file unit), or auto: the CSV column unit_to_m, "
+        "else guessed from the length of the legs",
+    )
+    up: str = option("y", "upward axis of the files, y or z")
+    rigs: str = option("", "JSON file of your skeleton maps {name: 17 joint expressions}")
+    index: str = option("", "CSV of subjects, actions, labels, splits [index.csv or labels.csv]")
+    split_from: str = option("split", "CSV column of the split; none: everything is train")
+    test: tuple[str, ...] = option((), "subjects or files (without suffix) that go to split test")
+    action_from: str = option("", "CSV column of the action [action, label_name or label]")
+    max_speed: float = option(15.0, "m/s: a sequence is cut where a joint moves faster")
+    min_frames: int = option(8, "shorter pieces are dropped")
+
+
+class Builder(SequenceBuilder):
+    """Any folder of BVH files, recursive; one sequence a file or, cut at glitches, several."""
+
+    OPTIONS = BvhOptions
+    EXPECTS = "a folder of .bvh files"
+
+    def items(self, source: Path) -> list[Item]:
+        """The BVH files below `source`: those that the CSV lists or, without one, all of them."""
+        options: BvhOptions = self.options
+        _check(options)
+        index = find_index(source, options.index)
+        paths = [path for path in source.rglob("*") if path.suffix.lower() == ".bvh"]
+        found = {path.relative_to(source).as_posix() for path in paths}
+        if not found:
+            raise ValueError(f"got {source} without any .bvh file, expected {self.EXPECTS}")
+        if index:
+            entries = read_index(index, options.action_from, options.split_from)
+            self.notes["files not in the CSV, left out"] = len(found - entries.keys())
+        else:
+            entries = {key: Entry(subject=Path(key).parent.name) for key in found}
+        return [
+            Item(key, source / key, _split(key, entry, options.test), {"entry": entry})
+            for key, entry in sorted(entries.items())
+        ]
+
+    def read(self, item: Item, notes: Counter[str]) -> Iterator[Sequence]:
+        """The smooth pieces of one file, at the wanted frame rate."""
+        options: BvhOptions = self.options
+        entry: Entry = item.about["entry"]
+        bvh = read_bvh(item.path)
+        rig = _rig(bvh, options.rigs, entry.rig)
+        unit = _unit(options.unit, entry, rig, bvh)
+        pose, landmarks, names = _points(bvh, rig, unit, options.up)
+        fps = entry.fps or bvh.fps
+        rest, _, _ = _points(_zero_pose(bvh), rig, unit, options.up)
+        first = cleaning.leading_rest_frames(pose, rest[0], fps)
+        notes["T-pose first frames dropped"] += first
+        points = np.concatenate([pose, landmarks], axis=1)[first:]
+        pieces = cleaning.smooth_pieces(pose[first:], fps, options.max_speed)
+        notes["cuts at glitches"] += len(pieces) - 1
+        notes["files cut at glitches"] += len(pieces) > 1
+        for start, end in pieces:
+            piece = cleaning.resample(points[start:end], fps, options.fps)
+            if len(piece) < options.min_frames:
+                notes[f"pieces under {options.min_frames} frames dropped"] += 1
+                continue
+            stem = item.key.rsplit(".", 1)[0]
+            yield Sequence(
+                id=stem if len(pieces) == 1 else f"{stem}@{first + start}",
+                subject=entry.subject,
+                action=entry.action,
+                label=entry.label,
+                rig=rig.name,
+                fps=options.fps,
+                pose=piece[:, :17],
+                landmarks=piece[:, 17:] if names else np.zeros((0, 0, 3)),
+                landmark_names=names,
+            )
+
+
+def _check(options: BvhOptions) -> None:
+    """Refuses settings that no file could be read with."""
+    load_rigs(options.rigs or None)
+    if options.unit != "auto":
+        _metres(options.unit)
+    if options.up not in ("y", "z"):
+        raise ValueError(f"got --up={options.up}, expected y or z")
+    for name in ("fps", "max_speed", "min_frames"):
+        if not getattr(options, name) > 0:
+            raise ValueError(f"got --{name}={getattr(options, name)}, expected more than 0")
+
+
+def _split(key: str, entry: Entry, test: tuple[str, ...]) -> str:
+    names = {entry.subject, Path(key).stem, key}
+    return "test" if names.intersection(test) else entry.split
+
+
+def _rig(bvh: Bvh, path: str, name: str) -> Rig:
+    """The rig the CSV names, where it is one of ours, else the one whose joints the file has.
+
+    A user's own maps are tried before the shipped ones.
+    """
+    shipped = load_rigs()
+    own = load_rigs(path) if path else {}
+    both = shipped | own
+    if name in both:
+        return choose_rig(bvh, both, name)
+    if any(not rig.missing(bvh.names) for rig in own.values()):
+        return choose_rig(bvh, own)
+    return choose_rig(bvh, both)
+
+
+def _metres(unit: str) -> float:
+    """Metres per file unit of a name or a number."""
+    try:
+        metres = UNITS[unit] if unit in UNITS else float(unit)
+    except ValueError:
+        metres = 0.0
+    if not 0 < metres < float("inf"):
+        raise ValueError(
+            f"got --unit={unit}, expected auto, {', '.join(UNITS)} or a number above 0"
+        )
+    return metres
+
+
+def _unit(given: str, entry: Entry, rig: Rig, bvh: Bvh) -> float:
+    if given != "auto":
+        return _metres(given)
+    return entry.unit or guess_unit(rig.pose(bvh, 1.0))
+
+
+def _points(
+    bvh: Bvh, rig: Rig, unit: float, up: str
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Pose [T, 17, 3], landmarks [T, L, 3] in metres with y up, and the names of the landmarks."""
+    pose = rig.pose(bvh, unit)
+    landmarks, names = rig.present_landmarks(bvh, unit)
+    if up == "z":
+        pose, landmarks = (p[..., [0, 2, 1]] * np.float32([1, 1, -1]) for p in (pose, landmarks))
+    return pose, landmarks, names
+
+
+def _zero_pose(bvh: Bvh) -> Bvh:
+    """The first frame with all rotations zero."""
+    values = bvh.values[:1].copy()
+    kinds = [kind for channels in bvh.channels for kind, _ in channels]
+    values[:, [kind == "rotation" for kind in kinds]] = 0.0
+    return dataclasses.replace(bvh, values=values)
