@@ -79,8 +79,8 @@ class Layer(nn.Module):
     def setup(self) -> None:
         design, options, rate = self.design, self.options, self.drop_path
         if design == "parallel":
-            self.st = Half("spatial", options, rate)
-            self.ts = Half("temporal", options, rate)
+            self.spatial = Half("spatial", options, rate)
+            self.temporal = Half("temporal", options, rate)
         else:
             if design != "ts":
                 self.st = Stream("st", options, rate, one_mlp=design == "one_mlp")
@@ -94,7 +94,10 @@ class Layer(nn.Module):
             return self.st(x, deterministic)
         if self.design == "ts":
             return self.ts(x, deterministic)
-        first, second = self.st(x, deterministic), self.ts(x, deterministic)
+        streams = (
+            (self.spatial, self.temporal) if self.design == "parallel" else (self.st, self.ts)
+        )
+        first, second = (stream(x, deterministic) for stream in streams)
         self.sow("intermediates", "st", first)
         self.sow("intermediates", "ts", second)
         if self.design == "average":
