@@ -1,0 +1,131 @@
+"""Motion: people's joints over time, 2D or 3D, on the way in or out; always with its units."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from dstformer_jax.body.skeleton import Skeleton
+
+UNITS = ("px", "m", "mm", "normalised", "unknown")
+AXES = ("image", "camera", "world")
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One person. Frame t of the arrays is frame `start + t` of the video.
+
+    Attributes:
+      id: identity within the motion.
+      start: frame number of the first row.
+      points: float32 `[T, J, C]`, C = 2 or 3; x and y of an image, or positions in space.
+      confidence: float32 `[T, J]`; 0 marks a missing joint, a whole row of 0 a gap.
+    """
+
+    id: int
+    start: int
+    points: np.ndarray
+    confidence: np.ndarray
+
+    def __post_init__(self) -> None:
+        points = np.asarray(self.points, np.float32)
+        confidence = np.asarray(self.confidence, np.float32)
+        if points.ndim != 3 or points.shape[-1] not in (2, 3):
+            raise ValueError(f"got points of shape {points.shape}, expected [T, J, 2 or 3]")
+        if confidence.shape != points.shape[:2]:
+            raise ValueError(
+                f"got confidence of shape {confidence.shape}, expected {points.shape[:2]}"
+            )
+        if not np.isfinite(points).all() or not np.isfinite(confidence).all():
+            raise ValueError(
+                f"got numbers that are not finite in track {self.id}, expected 0 with confidence 0 "
+                "for missing joints"
+            )
+        if (confidence < 0).any():
+            raise ValueError(f"got confidence below 0 in track {self.id}, expected 0 or more")
+        object.__setattr__(self, "points", points)
+        object.__setattr__(self, "confidence", confidence)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @property
+    def seen(self) -> np.ndarray:
+        """bool `[T]`: frames in which any joint was found."""
+        return np.any(self.confidence > 0, axis=-1)
+
+    @property
+    def gaps(self) -> list[tuple[int, int]]:
+        """Runs of frames without any joint, as [first, last) rows."""
+        edges = np.flatnonzero(np.diff(np.concatenate([[True], self.seen, [True]]).astype(np.int8)))
+        return [(int(first), int(last)) for first, last in edges.reshape(-1, 2)]
+
+    @property
+    def motion(self) -> np.ndarray:
+        """float32 `[T, J, 3]`: x, y and confidence, the input of the networks."""
+        return np.concatenate([self.points[..., :2], self.confidence[..., None]], axis=-1)
+
+
+@dataclass(frozen=True)
+class Motion:
+    """The tracks of one video or recording and all that is needed to read their numbers.
+
+    Attributes:
+      tracks: people, in order of appearance.
+      skeleton: what the joints are.
+      fps: frames a second; 0 when the file does not say.
+      unit: of the points: px, m, mm, normalised (by the image), or unknown.
+      axes: image (x right, y down), camera (x right, y down, z away) or world (y up).
+      size: image (width, height) in pixels; (0, 0) when unknown.
+      source: where it came from, for messages.
+    """
+
+    tracks: tuple[Track, ...]
+    skeleton: Skeleton
+    fps: float = 0.0
+    unit: str = "px"
+    axes: str = "image"
+    size: tuple[int, int] = (0, 0)
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tracks", tuple(self.tracks))
+        object.__setattr__(self, "size", tuple(int(side) for side in self.size))
+        if self.unit not in UNITS or self.axes not in AXES:
+            raise ValueError(
+                f"got unit {self.unit!r} and axes {self.axes!r}, expected one of {UNITS} and {AXES}"
+            )
+        if not 0 <= self.fps < 1e5 or len(self.size) != 2 or min(self.size) < 0:
+            raise ValueError(
+                f"got fps {self.fps} and size {self.size}, expected fps >= 0 and (width, height)"
+            )
+        if len({track.id for track in self.tracks}) != len(self.tracks):
+            raise ValueError(
+                f"got track ids {[track.id for track in self.tracks]}, expected different ones"
+            )
+        for track in self.tracks:
+            if track.points.shape[1] != self.skeleton.num_joints:
+                raise ValueError(
+                    f"got {track.points.shape[1]} joints in track {track.id}, expected "
+                    f"{self.skeleton.num_joints} for {self.skeleton.name}"
+                )
+
+    def __iter__(self) -> Iterator[Track]:
+        return iter(self.tracks)
+
+    @property
+    def num_frames(self) -> int:
+        """Frames from 0 to the end of the last track."""
+        return max((track.start + len(track) for track in self.tracks), default=0)
+
+    def convert(self, to: Skeleton, interpolate: bool = True) -> "Motion":
+        """The same motion with the joints of another skeleton (`Skeleton.convert`)."""
+        if to == self.skeleton:
+            return self
+        tracks = []
+        for track in self.tracks:
+            points, confidence = self.skeleton.convert(
+                track.points, track.confidence, to, interpolate
+            )
+            tracks.append(Track(track.id, track.start, points, confidence))
+        return Motion(tuple(tracks), to, self.fps, self.unit, self.axes, self.size, self.source)
