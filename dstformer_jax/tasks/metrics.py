@@ -12,6 +12,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from dstformer_jax.body.geometry import align
+
 # A numpy or a jax array; both answer to the same arithmetic.
 Array = Any
 
@@ -49,28 +51,7 @@ def n_mpjpe(pred: Array, target: Array) -> Array:
 
 def p_mpjpe(pred: Array, target: Array) -> Array:
     """MPJPE after the best similarity of each frame: protocol 2. `[..., T, J, 3]` -> `[..., T]`."""
-    return mpjpe(align(pred, target), target)
-
-
-def align(pred: Array, target: Array) -> Array:
-    """Each frame of `pred` moved onto `target` by rotation, scale and translation (Procrustes).
-
-    Reflections are not allowed. A frame whose joints all coincide lands on the target's centre.
-
-    Args:
-      pred: `[..., J, 3]`.
-      target: `[..., J, 3]`, the same shape.
-    """
-    xp = _library(pred, target)
-    pred_mean, target_mean = pred.mean(-2, keepdims=True), target.mean(-2, keepdims=True)
-    source, goal = pred - pred_mean, target - target_mean
-    power = xp.sum(source * source, axis=(-2, -1), keepdims=True)
-    u, s, vt = xp.linalg.svd(xp.swapaxes(source, -1, -2) @ goal)
-    sign = xp.where(xp.linalg.det(u @ vt) < 0, -1.0, 1.0)[..., None]
-    signs = xp.concatenate([xp.ones_like(s[..., :2]), sign.astype(s.dtype)], axis=-1)
-    rotation = (u * signs[..., None, :]) @ vt
-    scale = xp.sum(s * signs, axis=-1)[..., None, None] / xp.where(power > 0, power, 1)
-    return scale * (source @ rotation) + target_mean
+    return mpjpe(align(pred, target, _library(pred, target)), target)
 
 
 def mpjve(pred: Array, target: Array) -> Array:
