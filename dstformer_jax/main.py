@@ -1,0 +1,167 @@
+"""Trains, evaluates or plans a run: the only reader of the config flags.
+
+    python -m dstformer_jax.main --config=configs/pretrain.py:demo --workdir=runs/demo
+
+Resumes by itself when the workdir holds a run. `--config.a.b=value` sets a value of the config.
+DSTFORMER_TRACEBACK=1 shows where in the code an error came from.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import config_flags
+
+from dstformer_jax.training import checkpoint, cost, evaluate, logs, loop, parallel, state
+from dstformer_jax.training.experiment import Experiment, build
+from dstformer_jax.training.interrupt import Interrupted
+
+CONFIG = "config.json"
+
+
+def train(experiment: Experiment, workdir: Path) -> None:
+    """Trains to the end of the plan and prints the results."""
+    if parallel.is_first_process():
+        write_config(experiment.config, workdir / CONFIG)
+    given = None
+    if not checkpoint.has_checkpoint(workdir):
+        given = load_variables(experiment.config.get("init_from"))
+    print_results(loop.fit(experiment, workdir, given))
+
+
+def evaluate_run(experiment: Experiment, workdir: Path) -> None:
+    """Measures the workdir's best checkpoint (or `init_from`) and writes eval.json."""
+    path = str(workdir) if checkpoint.has_checkpoint(workdir) else None
+    given = load_variables(path or experiment.config.get("init_from"))
+    if given is None:
+        raise ValueError(f"got {workdir} without a checkpoint; do train, or --config.init_from=...")
+    variables, _ = state.transplant(experiment.shapes, given)
+    backend = parallel.backend(experiment.config.get("parallel", "auto"))
+    settings = experiment.config["eval"]
+    evaluator = evaluate.Evaluator(
+        experiment.network,
+        experiment.task,
+        experiment.tests,
+        backend,
+        flip=settings.get("flip", True),
+        seed=experiment.config["seed"],
+    )
+    results = evaluator(backend.replicate(variables)) or {}
+    if parallel.is_first_process():
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / "eval.json").write_text(json.dumps(results, indent=2))
+    print_results(results)
+
+
+def plan(experiment: Experiment, workdir: Path) -> None:
+    """Prints what the run will be and cost; nothing is trained."""
+    print(cost.describe(experiment))
+
+
+MODES: dict[str, Callable[[Experiment, Path], None]] = {
+    "train": train,
+    "eval": evaluate_run,
+    "plan": plan,
+}
+
+
+def load_variables(path: str | None) -> dict[str, Any] | None:
+    """Variables of a workdir of ours or of a PyTorch file; None for no path."""
+    if not path:
+        return None
+    if Path(path).is_dir():
+        return checkpoint.restore_params(path)[0]
+    if not Path(path).is_file():
+        raise ValueError(f"got init_from={path!r}, which does not exist")
+    from dstformer_jax import convert
+
+    return {"params": convert.from_torch(convert.read_torch(path)), "batch_stats": {}}
+
+
+def write_config(config: Mapping[str, Any], path: Path) -> None:
+    """Writes the config beside the checkpoints, and says what differs from the last time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(config, indent=2)
+    if path.exists():
+        old, new = flat(json.loads(path.read_text())), flat(json.loads(text))
+        for key in sorted(old.keys() | new.keys()):
+            if old.get(key) != new.get(key):
+                print(f"config.{key} was {old.get(key)!r} in this workdir, now {new.get(key)!r}")
+    path.write_text(text)
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as `{"a.b": value}`."""
+    items: dict[str, Any] = {}
+    for key, value in config.items():
+        name = prefix + key
+        items.update(flat(value, name + ".") if isinstance(value, Mapping) else {name: value})
+    return items
+
+
+def print_results(results: Mapping[str, float]) -> None:
+    """One line a metric."""
+    if parallel.is_first_process():
+        for name, value in results.items():
+            print(f"{name} = {value:.6g}")
+
+
+def parse(arguments: Sequence[str]) -> flags.FlagValues:
+    """Reads the command line.
+
+    Raises:
+      ValueError: an unknown flag or config field, a wrong type, a missing or broken config file.
+    """
+    values = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=values)
+    flags.DEFINE_enum("mode", "train", list(MODES), "What to do.", flag_values=values)
+    config_flags.DEFINE_config_file(
+        "config", help_string="configs/NAME.py[:variant]", flag_values=values
+    )
+    flags.DEFINE_bool("help", False, "Shows this help.", flag_values=values)
+    try:
+        rest = values(list(arguments))
+    except (flags.Error, AttributeError, KeyError, TypeError, FileNotFoundError) as error:
+        raise ValueError(one_line(error)) from error
+    if values.help:
+        print(f"{__doc__}\n{values.main_module_help()}\n{values.get_help()}")
+        sys.exit(0)
+    if len(rest) > 1:
+        raise ValueError(f"got {rest[1]!r}, expected flags that begin with --")
+    if values.config is None or (values.workdir is None and values.mode != "plan"):
+        raise ValueError("expected --config=configs/NAME.py[:variant] and --workdir=DIR")
+    return values
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message on one line."""
+    return " ".join(str(error).split())
+
+
+def main(arguments: Sequence[str] = sys.argv) -> int:
+    """Runs a command line; returns the exit code (2: the user's mistake, 1: the run failed)."""
+    try:
+        values = parse(arguments)
+        parallel.initialise()
+        logs.use_compilation_cache()
+        MODES[values.mode](build(values.config), Path(values.workdir or os.curdir))
+    except ValueError as error:
+        if os.environ.get("DSTFORMER_TRACEBACK"):
+            raise
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return 2
+    except loop.NonFinite as error:
+        print(f"stopped: not finite at {error}", file=sys.stderr)
+        return 1
+    except Interrupted as error:
+        print(str(error), file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,194 @@
+"""Checkpoints: a folder `checkpoints/ckpt_00001000` a saved step, written in the background.
+
+A step's folder appears under its name only when it is complete, so a run killed at any moment
+resumes from the last complete step. Beside the state, each holds the position in the data and the
+info that inference needs: model config, skeleton, normaliser, fps, root convention.
+"""
+
+import json
+import logging
+import math
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as policies
+
+from dstformer_jax.training import parallel
+
+FOLDER, PREFIX, DIGITS = "checkpoints", "ckpt", 8
+BEST = "best"
+
+# Orbax warns of what is meant here (read-only managers, steps without a measure).
+logging.getLogger("absl").addFilter(
+    lambda record: record.levelno > logging.WARNING or "orbax" not in record.pathname
+)
+
+
+class Checkpoints:
+    """The checkpoints of one run; use it in a `with` block, which waits for the last write."""
+
+    def __init__(self, workdir: str | Path, keep: int = 2, mode: str = "min", read: bool = False):
+        """Opens, or starts, the checkpoints of a run.
+
+        Args:
+          workdir: the folder of the run.
+          keep: how many of the last steps stay; the best one always does.
+          mode: whether the best is the "min" or the "max" of the measure given to `save`.
+          read: opens for reading alone and creates nothing.
+        """
+        folder = Path(workdir).absolute() / FOLDER
+        best = policies.BestN(
+            get_metric_fn=lambda metrics: metrics[BEST],
+            reverse=mode == "min",
+            n=1,
+            keep_checkpoints_without_metrics=False,
+        )
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(keep), best]),
+            best_fn=lambda metrics: metrics[BEST],
+            best_mode=mode,
+            step_prefix=PREFIX,
+            step_format_fixed_length=DIGITS,
+            cleanup_tmp_directories=not read,
+            create=not read,
+            read_only=read,
+        )
+        self.folder = folder
+        self._manager = ocp.CheckpointManager(folder, options=options)
+
+    def save(self, step: int, state: Any, info: dict[str, Any], best: float | None = None) -> None:
+        """Starts writing a step; returns once the state is copied, before it is on disk.
+
+        Args:
+          step: number of finished steps.
+          state: any pytree of arrays; it may be donated right after.
+          info: JSON values for readers of the checkpoint.
+          best: the measure that decides which checkpoint is best; None or NaN never wins.
+        """
+        if self.latest() == step:
+            return
+        measured = best is not None and math.isfinite(best)
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(parallel.snapshot(state)),
+                info=ocp.args.JsonSave(info),
+            ),
+            metrics={BEST: float(best)} if measured and best is not None else None,
+            force=True,
+        )
+
+    def latest(self) -> int | None:
+        """The last complete step."""
+        return self._manager.latest_step()
+
+    def best(self) -> int | None:
+        """The complete step with the best measure."""
+        return self._manager.best_step()
+
+    def restore(self, abstract: Any, step: int | None = None) -> tuple[Any, dict[str, Any]]:
+        """The state and info of a step (default: the last), bit for bit.
+
+        Args:
+          abstract: the state's structure as ShapeDtypeStructs with the wanted sharding.
+
+        Raises:
+          ValueError: the checkpoint holds other parameters than this model has.
+        """
+        step = self.latest() if step is None else step
+        args = ocp.args.Composite(
+            state=ocp.args.StandardRestore(abstract), info=ocp.args.JsonRestore()
+        )
+        try:
+            restored = self._manager.restore(step, args=args)
+        except (ValueError, KeyError) as error:
+            raise ValueError(
+                f"got a checkpoint in {self.folder} that does not fit this config "
+                f"({_first_line(error)}); do use the config.json beside it, or another workdir"
+            ) from error
+        return restored["state"], restored["info"]
+
+    def wait(self) -> None:
+        """Returns when every started write is complete."""
+        self._manager.wait_until_finished()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+
+def has_checkpoint(path: str | Path) -> bool:
+    """Whether a folder is the workdir of a run with at least one complete checkpoint."""
+    return bool(_steps(path))
+
+
+def restore_params(
+    path: str | Path, step: int | None = None, only: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters and info of a run's checkpoint, without its optimiser state.
+
+    Args:
+      path: a workdir.
+      step: which step; default the best one when there is one, else the last.
+      only: parts to read, such as ("backbone",); default all.
+
+    Returns:
+      `({"params": {"backbone": ...}, "batch_stats": ...}, info)` in numpy.
+
+    Raises:
+      ValueError: no complete checkpoint there, or no such step.
+    """
+    steps = _steps(path)
+    if not steps:
+        raise ValueError(
+            f"got {str(path)!r}, expected a workdir with {FOLDER}/{PREFIX}_*; "
+            "do train first or give a PyTorch file"
+        )
+    if step is None:
+        with Checkpoints(path, read=True) as checkpoints:
+            best = checkpoints.best()
+        step = steps[-1] if best is None else best
+    if step not in steps:
+        raise ValueError(f"got step {step} of {path}, expected one of {steps}")
+    folder = Path(path).absolute() / FOLDER / f"{PREFIX}_{step:0{DIGITS}}"
+    info = json.loads((folder / "info" / "metadata").read_text())
+    return _read_variables(folder / "state", only), {**info, "step": step}
+
+
+def _read_variables(folder: Path, only: tuple[str, ...]) -> dict[str, Any]:
+    """Params and batch statistics of a saved state; the optimiser's moments stay on disk."""
+    with ocp.PyTreeCheckpointer() as reader:
+        tree = reader.metadata(folder).item_metadata.tree
+        params = {k: v for k, v in tree["params"].items() if not only or k in only}
+        if missing := [name for name in only if name not in params]:
+            raise ValueError(f"got {missing[0]!r}, expected one of {sorted(tree['params'])}")
+        wanted = {"params": params}
+        if tree.get("batch_stats"):
+            wanted["batch_stats"] = tree["batch_stats"]
+        abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), wanted)
+        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), abstract)
+        args = ocp.args.PyTreeRestore(item=abstract, restore_args=as_numpy, partial_restore=True)
+        restored = reader.restore(folder, args=args)
+    return {"batch_stats": {}, **restored}
+
+
+def _steps(path: str | Path) -> list[int]:
+    """Complete steps of a workdir in order; unfinished ones carry another name."""
+    folders = (Path(path) / FOLDER).glob(f"{PREFIX}_" + "[0-9]" * DIGITS)
+    return sorted(int(folder.name.removeprefix(f"{PREFIX}_")) for folder in folders)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0][:200]

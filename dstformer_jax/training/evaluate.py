@@ -1,0 +1,121 @@
+"""Evaluation: the rows of every clip on device, their summary once on the host.
+
+Every source of `config.eval.sources` gives results under `eval/<source>/<metric>`.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from dstformer_jax.data import pipeline
+from dstformer_jax.training.parallel import Jit
+
+Rows = dict[str, np.ndarray]
+
+
+class Evaluator:
+    """Measures a network on some sources. Programs are compiled once and kept."""
+
+    def __init__(
+        self,
+        network: Any,
+        task: Any,
+        sources: Mapping[str, Any],
+        backend: Jit,
+        flip: bool = True,
+        seed: int = 0,
+    ):
+        """Prepares an evaluation.
+
+        Args:
+          network, task: as in training.
+          sources: name -> SourceData of a test set.
+          backend: where the rows are computed.
+          flip: averages with the un-mirrored prediction of the mirrored input (official).
+          seed: of the corruption, where a source asks for it; the same on every evaluation.
+        """
+        self._task, self._sources, self._backend, self._seed = task, sources, backend, seed
+        self._measure = backend.compile_rows(measure_rows(network, task, flip))
+
+    def __call__(
+        self, variables: dict[str, Any], stop: Callable[[], bool] = lambda: False
+    ) -> dict[str, float] | None:
+        """Every metric of every source, or None when `stop()` came true on the way."""
+        results = {}
+        for name, source in self._sources.items():
+            batches, index = pipeline.evaluation(source, self._seed)
+            rows = self._rows(variables, batches, stop)
+            if rows is None:
+                return None
+            summary = self._task.summarise(order_rows(rows), index)
+            results.update({f"eval/{name}/{metric}": v for metric, v in summary.items()})
+        return results
+
+    def _rows(
+        self, variables: dict[str, Any], batches: Iterator[Any], stop: Callable[[], bool]
+    ) -> Rows | None:
+        """Rows of all batches; the host reads a batch while the device works on later ones."""
+        waiting, fetched = deque(), []
+        for batch in batches:
+            if stop():
+                return None
+            batch = {k: v for k, v in batch.items() if k != "keys"}
+            placed = self._backend.place(self._backend.local(batch))
+            waiting.append((self._measure(variables, placed), batch["index"]))
+            if len(waiting) > 2:
+                fetched.append(self._fetch(*waiting.popleft()))
+        fetched += [self._fetch(*pair) for pair in waiting]
+        if not fetched:
+            raise ValueError("got an evaluation source without clips; do check eval.sources")
+        return {name: np.concatenate([rows[name] for rows in fetched]) for name in fetched[0]}
+
+    def _fetch(self, rows: Any, index: np.ndarray) -> Rows:
+        return {**self._backend.fetch_rows(rows), "index": index}
+
+
+def measure_rows(
+    network: Any, task: Any, flip: bool
+) -> Callable[[dict[str, Any], dict[str, jax.Array]], dict[str, jax.Array]]:
+    """The pure function (variables, batch) -> rows [B, ...] of one evaluation batch."""
+
+    def measure(variables: dict[str, Any], batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        outputs = network.apply(variables, batch["motion"], train=False)
+        if flip:
+            mirrored = network.apply(variables, task.mirror_input(batch["motion"]), train=False)
+            outputs = average(outputs, task.mirror(mirrored))
+        return task.measure(outputs, batch)
+
+    return measure
+
+
+def average(outputs: dict[str, Any], mirrored: dict[str, Any]) -> dict[str, Any]:
+    """The mean of two predictions, of what `mirrored` holds; the rest as in `outputs`."""
+    both = {name: (outputs[name] + mirrored[name]) / 2 for name in mirrored}
+    return {**outputs, **both}
+
+
+def order_rows(rows: Rows) -> Rows:
+    """Rows in the order of the index table, without those that only filled the last batch.
+
+    Args:
+      rows: [N, ...] arrays and "index" int32 [N], -1 on a filling row.
+    """
+    real = np.flatnonzero(rows["index"] >= 0)
+    order = real[np.argsort(rows["index"][real], kind="stable")]
+    return {name: array[order] for name, array in rows.items() if name != "index"}
+
+
+def best_value(results: Mapping[str, float], metric: str, source: str | None = None) -> float:
+    """What `best` compares: the metric on one source, by default its mean over all sources."""
+    names = [name for name in results if name.split("/", 2)[2] == metric]
+    if source:
+        names = [name for name in names if name.split("/")[1] == source]
+    if not names:
+        raise ValueError(
+            f"got no result {metric!r} of {source or 'any source'}, expected one of "
+            f"{sorted(results)}; do check eval.best"
+        )
+    return float(np.mean([results[name] for name in names]))

@@ -1,0 +1,203 @@
+"""What a run says: progress bar and lines, `metrics.jsonl`, TensorBoard; and its compile cache."""
+
+import datetime
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import jax
+from tqdm import tqdm
+
+METRICS = "metrics.jsonl"
+SPEEDS = ("clips_per_second", "step_ms", "mfu")
+
+# Dense bfloat16 FLOP/s of one device, by a part of its name; sources: the vendors' data sheets.
+PEAK_FLOPS = {
+    "H200": 989e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "TPU v4": 275e12,
+    "TPU v5p": 459e12,
+    "TPU v5 lite": 197e12,
+}
+
+
+class Log:
+    """The log of one run. In processes other than the first it keeps silent."""
+
+    def __init__(self, workdir: str | Path, step: int, total: int, enabled: bool = True):
+        """Opens the log at a step: lines of later steps, which are run again, are cut off."""
+        self.workdir, self.enabled = Path(workdir), enabled
+        self._bar = tqdm(
+            total=total,
+            initial=step,
+            unit="step",
+            dynamic_ncols=True,
+            smoothing=0.05,
+            # In a file, the lines of `say` tell the progress; a bar would fill it with redraws.
+            disable=not (enabled and sys.stderr.isatty()),
+        )
+        self._board: Any = None
+        if not enabled:
+            return
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        truncate(self.workdir / METRICS, step)
+        self._file = (self.workdir / METRICS).open("a", buffering=1)
+        self._board = _tensorboard(self.workdir, step)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """One line of metrics.jsonl (and TensorBoard): the mean of each value up to `step`."""
+        if not self.enabled:
+            return
+        line = {"step": step, **{name: _number(value) for name, value in values.items()}}
+        self._file.write(json.dumps(line) + "\n")
+        if self._board:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
+    def say(self, text: str) -> None:
+        """One line on the console, above the bar."""
+        if self.enabled:
+            self._bar.write(text)
+            sys.stdout.flush()
+
+    def advance(self) -> None:
+        """Moves the bar by one step."""
+        self._bar.update()
+
+    def restart(self) -> None:
+        """Starts the bar's clock anew: what came before (compilation) is no part of its rate."""
+        self._bar.unpause()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+        if self.enabled:
+            self._file.close()
+        if self._board:
+            self._board.close()
+
+
+def truncate(path: Path, step: int) -> None:
+    """Drops the lines after `step`, and a last line that a kill left unfinished."""
+    if not path.exists():
+        return
+    kept = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(line + "\n" for line in kept))
+    partial.replace(path)
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
+def _number(value: float) -> float | int | str:
+    """A JSON number; not-a-number and infinities, which JSON lacks, as words."""
+    if isinstance(value, int):
+        return value
+    value = float(value)
+    return float(f"{value:.6g}") if abs(value) < float("inf") else str(value)
+
+
+def _tensorboard(workdir: Path, step: int) -> Any:
+    """A TensorBoard writer, or None where tensorboardX is not installed."""
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+
+
+class Speed:
+    """Clips a second, step time and MFU since the last reading, without the pauses between."""
+
+    def __init__(self, peak: float | None = None):
+        """`peak`: FLOP/s of all devices together; None leaves MFU out."""
+        self._peak = peak
+        self._paused = 0.0
+        self._start = time.perf_counter()
+
+    def pause(self) -> "_Pause":
+        """`with speed.pause():` around compilation, evaluation and saving."""
+        return _Pause(self)
+
+    def skip(self, seconds: float) -> None:
+        """Takes `seconds` out of the running reading."""
+        self._paused += seconds
+
+    def read(self, steps: int, clips: int, flops: float) -> dict[str, float]:
+        """The speed over the steps since the last reading, and starts the next one."""
+        now = time.perf_counter()
+        seconds = max(now - self._start - self._paused, 1e-9)
+        self._start, self._paused = now, 0.0
+        values = {"clips_per_second": clips / seconds, "step_ms": 1000 * seconds / max(steps, 1)}
+        if self._peak:
+            values["mfu"] = flops / seconds / self._peak
+        return values
+
+
+class _Pause:
+    def __init__(self, speed: Speed):
+        self._speed = speed
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._speed.skip(time.perf_counter() - self._start)
+
+
+def peak_flops(configured_tflops: float | None = None) -> float | None:
+    """Peak FLOP/s of all devices: as configured (TFLOP/s a device), else of a known device."""
+    devices = jax.devices()
+    if configured_tflops:
+        return configured_tflops * 1e12 * len(devices)
+    kind = devices[0].device_kind
+    known = next((peak for name, peak in PEAK_FLOPS.items() if name in kind), None)
+    return None if known is None else known * len(devices)
+
+
+def use_compilation_cache(folder: str | Path | None = None) -> Path:
+    """Keeps compiled programs on disk, so that a restart compiles nothing it has compiled before.
+
+    The folder is $DSTFORMER_CACHE, or ~/.cache/dstformer_jax/xla.
+    """
+    default = os.environ.get("DSTFORMER_CACHE", Path.home() / ".cache" / "dstformer_jax" / "xla")
+    path = Path(folder or default)
+    jax.config.update("jax_compilation_cache_dir", str(path))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    return path
+
+
+def sentence(step: int, total: int, epoch: int, values: Mapping[str, float]) -> str:
+    """A console line: `step 100/2000 epoch 3 | loss 0.123 ... | 250 clips/s 34.0 ms, 0:08:12 left`.
+
+    Args:
+      step, total: finished steps and the steps of the plan.
+      values: means of the window, with "loss" and what `Speed.read` gives.
+    """
+    left = datetime.timedelta(seconds=round((total - step) * values["step_ms"] / 1000))
+    speed = f"{values['clips_per_second']:.0f} clips/s {values['step_ms']:.1f} ms"
+    if "mfu" in values:
+        speed += f" MFU {100 * values['mfu']:.1f}%"
+    terms = [name for name in values if name not in ("loss", *SPEEDS)]
+    shown = " ".join(f"{name} {values[name]:.4g}" for name in ("loss", *terms))
+    return f"step {step}/{total} epoch {epoch} | {shown} | {speed}, {left} left"

@@ -1,0 +1,110 @@
+"""State: everything that training changes, and where it begins."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import numpy as np
+
+from dstformer_jax.training.checkpoint import Checkpoints
+from dstformer_jax.training.experiment import Experiment, initial_variables
+from dstformer_jax.training.parallel import Jit
+
+Tree = dict[str, Any]
+
+
+@flax.struct.dataclass
+class State:
+    """One training state. Randomness is derived from the step, never stored."""
+
+    step: jax.Array  # int32 scalar, finished steps
+    params: Any  # {"backbone": ..., "head": ...}, float32
+    batch_stats: Any  # {} for networks without batch statistics
+    opt_state: Any
+
+    @property
+    def variables(self) -> Tree:
+        """What `network.apply` takes."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+def begin(
+    experiment: Experiment, backend: Jit, checkpoints: Checkpoints, given: Tree | None = None
+) -> tuple[State, str]:
+    """The state to start from, on the devices, and a sentence that says where it came from.
+
+    In this order: (1) the run's own last checkpoint, (2) `given` parameters of another model,
+    (3) from scratch.
+    """
+    if (step := checkpoints.latest()) is not None:
+        state, _ = checkpoints.restore(abstract_state(experiment, backend))
+        return state, f"resuming at step {step}"
+    if given is not None:
+        variables, sentence = transplant(initial_variables(experiment), given)
+    else:
+        variables, sentence = initial_variables(experiment), "starting from scratch"
+    return new_state(experiment, backend, variables), sentence
+
+
+def new_state(experiment: Experiment, backend: Jit, variables: Tree) -> State:
+    """Step 0 with these variables."""
+    params = backend.replicate(variables["params"])
+    opt_state = backend.replicate(jax.jit(experiment.optimizer.init)(params))
+    step, batch_stats = backend.replicate((np.int32(0), variables["batch_stats"]))
+    return State(step, params, batch_stats, opt_state)
+
+
+def abstract_state(experiment: Experiment, backend: Jit) -> State:
+    """Shapes, types and sharding of the state, with nothing computed."""
+    params = experiment.shapes["params"]
+    state = State(
+        step=jax.ShapeDtypeStruct((), np.int32),  # pyright: ignore[reportArgumentType]
+        params=params,
+        batch_stats=experiment.shapes["batch_stats"],
+        opt_state=jax.eval_shape(experiment.optimizer.init, params),
+    )
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=backend.replicated),
+        state,
+    )
+
+
+def transplant(fresh: Tree, given: Tree) -> tuple[Tree, str]:
+    """Puts given parameters into a fresh model: the whole backbone, and the head if it fits.
+
+    Args:
+      fresh, given: `{"params": {"backbone": ..., "head": ...}, "batch_stats": ...}`.
+
+    Returns:
+      The variables, and a sentence that says what was taken.
+
+    Raises:
+      ValueError: a backbone of other sizes, naming the first parameter that differs.
+    """
+    if difference := first_difference(fresh["params"]["backbone"], given["params"]["backbone"]):
+        raise ValueError(
+            f"got init_from with another backbone ({difference}); "
+            "do set config.model to the sizes of that checkpoint"
+        )
+    parts = {"backbone": given["params"]["backbone"]}
+    for name, part in fresh["params"].items():
+        other = given["params"].get(name)
+        if name != "backbone" and other is not None and not first_difference(part, other):
+            parts[name] = other
+    new = sorted(set(fresh["params"]) - set(parts))
+    sentence = f"starting from given {', '.join(parts)}" + (f"; new: {', '.join(new)}" * bool(new))
+    stats = fresh["batch_stats"] if new else given.get("batch_stats") or fresh["batch_stats"]
+    return {"params": {**fresh["params"], **parts}, "batch_stats": stats}, sentence
+
+
+def first_difference(expected: Tree, got: Tree) -> str:
+    """The first parameter that is missing, unknown or of another shape, in words; "" if none."""
+    shapes = [
+        {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in leaves}
+        for leaves in (jax.tree.leaves_with_path(expected), jax.tree.leaves_with_path(got))
+    ]
+    for path in sorted(shapes[0].keys() | shapes[1].keys()):
+        want, have = (each.get(path, "nothing") for each in shapes)
+        if want != have:
+            return f"{path}: got {have}, expected {want}"
+    return ""

@@ -1,0 +1,125 @@
+"""The train step: one pure function, and its compiled programs, one for each kind of batch."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dstformer_jax.data import pipeline
+from dstformer_jax.data.sources import Source
+from dstformer_jax.training import optim, parallel
+from dstformer_jax.training.experiment import Experiment
+from dstformer_jax.training.parallel import Reduce
+from dstformer_jax.training.state import State
+
+Metrics = dict[str, jax.Array]
+Batch = dict[str, jax.Array]
+Corruption = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def make_step(
+    experiment: Experiment,
+    reduce: Reduce,
+    supervision: str = "3d",
+    corrupt: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
+) -> Callable[[State, dict[str, jax.Array]], tuple[State, Metrics]]:
+    """The pure train step of one kind of batch.
+
+    Args:
+      experiment: gives network, task, optimiser, weights, frozen parameters and seed.
+      reduce: global means and gathers, from the back end.
+      supervision: what the batch's target is, "3d" | "2d" | "label" | "body".
+      corrupt: (motion [B, T, J, 3], keys [S, 2]) -> motion, corruption on the device.
+
+    Returns:
+      step(state, batch) -> (state, metrics); the metrics are global float32 scalars: "loss", each
+      term by its name, "grad_norm" and what the task diagnoses.
+    """
+    task, weights = experiment.task, experiment.config["weights"]
+
+    def loss(params: Any, state: State, batch: dict[str, jax.Array]) -> tuple[Any, Any]:
+        params = optim.stop_frozen(params, experiment.frozen)
+        variables = {"params": params, "batch_stats": state.batch_stats}
+        key = jax.random.fold_in(jax.random.key(experiment.config["seed"]), state.step)
+        outputs, updates = experiment.network.apply(
+            variables,
+            batch["motion"],
+            train=True,
+            rngs={"dropout": reduce.fold_in(key)},
+            mutable=["batch_stats"],
+        )
+        terms = task.loss(outputs, batch, supervision, reduce)
+        watched = task.diagnose(outputs, batch, supervision, reduce)
+        total = weighted_sum(terms, weights)
+        stats = updates.get("batch_stats", state.batch_stats)
+        return total, ({"loss": total, **terms, **watched}, stats)
+
+    def step(state: State, batch: dict[str, jax.Array]) -> tuple[State, Metrics]:
+        if corrupt is not None:
+            batch = {**batch, "motion": corrupt(batch["motion"], batch["keys"])}
+        gradients, (metrics, stats) = jax.grad(loss, has_aux=True)(state.params, state, batch)
+        gradients = reduce.gradients(gradients)
+        updates, opt_state = experiment.optimizer.update(gradients, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        metrics = {**metrics, "grad_norm": optax.tree.norm(gradients)}
+        return State(state.step + 1, params, stats, opt_state), metrics
+
+    return step
+
+
+def weighted_sum(terms: Mapping[str, jax.Array], weights: Mapping[str, float]) -> jax.Array:
+    """The loss. A term without a weight is an error; a term of weight 0 is only reported."""
+    if missing := sorted(set(terms) - set(weights)):
+        raise ValueError(
+            f"got the loss term {missing[0]!r} without a weight, expected one in config.weights; "
+            f"do --config.weights.{missing[0]}=0 to switch it off"
+        )
+    used = [weights[name] * term for name, term in terms.items() if weights[name]]
+    return sum(used, start=jnp.zeros((), jnp.float32))
+
+
+class Steps:
+    """Compiled train steps, one for each kind of source: length, batch size, supervision."""
+
+    def __init__(self, experiment: Experiment, backend: parallel.Jit):
+        self._experiment, self._backend = experiment, backend
+        self._on_device = experiment.config["data"].get("corrupt_on", "host") == "device"
+        self._compiled: dict[tuple[Any, ...], Any] = {}
+
+    def compile_all(self, state: State) -> None:
+        """Compiles every kind ahead of the first step, so that no step waits for it."""
+        for data in self._experiment.data:
+            kind = self._kind(data.source)
+            if kind not in self._compiled:
+                placed = self.place(data.source, pipeline.example(data, jax.process_count()))
+                self._compiled[kind] = self.lower(data.source, state, placed).compile()
+
+    def place(self, source: Source, batch: parallel.Batch) -> Batch:
+        """The arrays that the step reads, on the devices: keys only where they are used."""
+        unused = set() if self._corruption(source) else {"keys"}
+        return self._backend.place({k: v for k, v in batch.items() if k not in unused})
+
+    def lower(self, source: Source, state: Any, placed: Batch) -> Any:
+        """The step of a source, lowered for these arguments."""
+        step = make_step(
+            self._experiment, self._backend.reduce, source.supervision, self._corruption(source)
+        )
+        return self._backend.compile_step(step).lower(state, placed)
+
+    def __call__(
+        self, source: Source, state: State, batch: parallel.Batch
+    ) -> tuple[State, Metrics]:
+        """Starts one step on a host batch; returns before the device has finished it."""
+        return self._compiled[self._kind(source)](state, self.place(source, batch))
+
+    def _kind(self, source: Source) -> tuple[Any, ...]:
+        corrupted = (source.noise, source.mask) if self._on_device else ()
+        return (source.frames, source.batch, source.supervision, *corrupted)
+
+    def _corruption(self, source: Source) -> Corruption | None:
+        """Corruption on the device, when the config puts it there and the source wants any."""
+        if not self._on_device or not (source.noise or source.mask):
+            return None
+        return pipeline.device_corruption(source)
