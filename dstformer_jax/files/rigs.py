@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from dstformer_jax.body.motion import Motion, Track
 from dstformer_jax.body.skeleton import H36M17, parse_expression
-from dstformer_jax.files.bvh import Bvh
+from dstformer_jax.files.bvh import Bvh, read_bvh
 
 SHIPPED = Path(__file__).with_name("rigs.json")
 _NOT_RIGS = ("h36m17", "h36m17_parents", "note")
@@ -131,3 +132,24 @@ def _evaluate(expressions: Sequence[str], bvh: Bvh, unit_to_m: float) -> np.ndar
                 raise ValueError(f"got no joint {node!r} in the file, needed by {expression!r}")
             mix[row, bvh.names.index(node)] += weight
     return np.einsum("ln,tnc->tlc", mix * np.float32(unit_to_m), bvh.positions)
+
+
+def read_motion(
+    path: str | Path,
+    rigs: Mapping[str, Rig] | None = None,
+    rig: str | None = None,
+    unit_to_m: float | None = None,
+) -> Motion:
+    """Reads a BVH file of a known rig as one track of Human3.6M joints, metres, y up.
+
+    The rig is found by the file's names and the unit by the length of the legs, unless given.
+    """
+    bvh = read_bvh(path)
+    try:
+        chosen = choose_rig(bvh, rigs, rig)
+        pose = chosen.pose(bvh, 1.0)
+        unit = guess_unit(pose) if unit_to_m is None else unit_to_m
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    track = Track(0, 0, pose * np.float32(unit), np.ones(pose.shape[:2], np.float32))
+    return Motion((track,), H36M17, bvh.fps, "m", "world", source=str(path))
