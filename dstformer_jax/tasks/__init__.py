@@ -1,0 +1,5 @@
+"""What is asked of the network; see `base` for the contract of a task and of a batch."""
+
+from dstformer_jax.tasks.lift3d import Lift3D
+
+TASKS = {"lift3d": Lift3D}

@@ -1,0 +1,206 @@
+"""2D motion -> 3D pose: pretraining and 3D pose estimation are this one task on other sources."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dstformer_jax.body.geometry import flip
+from dstformer_jax.tasks import losses, metrics
+from dstformer_jax.tasks.base import Batch, Outputs, Reduce, Rows
+
+PLATEAU = 0.9  # depth error over zero-depth error above which a net is called stuck
+
+TERMS_3D: dict[str, Callable[..., jax.Array]] = {
+    "mpjpe": losses.mpjpe,
+    "velocity": losses.velocity,
+    "n_mpjpe": losses.n_mpjpe,
+    "limb_length": losses.limb_length,
+    "angle": losses.angle,
+    "angle_velocity": losses.angle_velocity,
+}
+
+
+@dataclass(frozen=True)
+class Lift3D:
+    """Lifts 2D motion to 3D pose.
+
+    Args:
+      terms: names of the loss terms to compute, those with a weight in the config.
+      root_relative: targets are relative to the root of each frame, and the answer's root counts
+        as 0; otherwise depth is relative to the first frame's root.
+      plateau_after: steps after which a net without depth raises the plateau alarm.
+      reduction: "mean" as the official code, "sum" over frames and joints as paper eq. 6-8.
+    """
+
+    terms: tuple[str, ...] = ("mpjpe", "velocity", "n_mpjpe", "reprojection")
+    root_relative: bool = True
+    reduction: str = "mean"
+    plateau_after: int = 500
+    head: str = "pose"
+    best: tuple[str, str] = ("mpjpe", "min")
+
+    def __post_init__(self) -> None:
+        known = {*TERMS_3D, "limb_variance", "reprojection"}
+        if unknown := sorted(set(self.terms) - known):
+            raise ValueError(f"got weights.{unknown[0]}, expected one of {sorted(known)}")
+        if self.reduction not in ("mean", "sum"):
+            raise ValueError(
+                f"got task.reduction={self.reduction!r}, expected 'mean' (official) or 'sum' (paper)"
+            )
+
+    def loss(
+        self, outputs: Outputs, batch: Batch, supervision: str, reduce: Reduce
+    ) -> dict[str, jax.Array]:
+        """Named loss terms: paper eq. 6 and 7 for "3d" batches, eq. 8 for "2d" batches."""
+        pred, target = outputs["pose"], self._relative(batch["target"], supervision)
+        mean = self._mean(batch["valid"], reduce)
+        if supervision == "2d":
+            return (
+                {"reprojection": losses.reprojection(pred, target, batch["confidence"], mean)}
+                if "reprojection" in self.terms
+                else {}
+            )
+        terms = {n: f(pred, target, mean) for n, f in TERMS_3D.items() if n in self.terms}
+        if "limb_variance" in self.terms:
+            terms["limb_variance"] = losses.limb_variance(pred, reduce.mean)
+        return terms
+
+    def _mean(self, valid: jax.Array, reduce: Reduce) -> losses.Mean:
+        """The reduction over [B, T or T - 1, ...] values, without padded frames."""
+
+        def mean(values: jax.Array, weight: jax.Array | None = None) -> jax.Array:
+            scored = valid if values.shape[1] == valid.shape[1] else valid[:, 1:] & valid[:, :-1]
+            scored = jnp.broadcast_to(scored[..., None], values.shape).astype(jnp.float32)
+            if weight is not None:
+                scored = scored * weight
+            terms = values.shape[1] * values.shape[2] if self.reduction == "sum" else 1.0
+            return reduce.mean(values, scored) * terms
+
+        return mean
+
+    def _relative(self, target: jax.Array, supervision: str) -> jax.Array:
+        if self.root_relative:
+            return target - target[..., :1, :]
+        if supervision == "2d":
+            return target
+        depth = target[..., 2:] - target[:, :1, :1, 2:]
+        return jnp.concatenate([target[..., :2], depth], axis=-1)
+
+    def diagnose(
+        self, outputs: Outputs, batch: Batch, supervision: str, reduce: Reduce
+    ) -> dict[str, jax.Array]:
+        """Watched, not trained on: depth error over the error of answering no depth at all."""
+        if supervision != "3d":
+            return {}
+        pred, true = outputs["pose"][..., 2], self._relative(batch["target"], supervision)[..., 2]
+        scored = jnp.broadcast_to(batch["valid"][..., None], true.shape).astype(jnp.float32)
+        zero_depth = jnp.maximum(reduce.mean(jnp.abs(true), scored), 1e-9)
+        ratio = reduce.mean(jnp.abs(pred - true), scored) / zero_depth
+        return {"depth_ratio": jax.lax.stop_gradient(ratio)}
+
+    def alarm(self, step: int, values: Mapping[str, float]) -> str | None:
+        """Names the zero-depth plateau, on which a net answers x and y but no depth."""
+        ratio = values.get("depth_ratio", 0.0)
+        if step < self.plateau_after or ratio < PLATEAU:
+            return None
+        return (
+            f"step {step}: depth error is {ratio:.2f} of answering no depth: the zero-depth "
+            "plateau. Left and right are not told apart yet. More independent poses a step "
+            "(short windows: a source with small frames and large batch in the first epochs), "
+            "model.init=fan_in, or an undecayed learning rate leave it sooner"
+        )
+
+    def measure(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
+        """Rows of predicted and true pose, normalised, on the root the protocol asks for."""
+        pred = outputs["pose"]
+        if self.root_relative:
+            pred = pred.at[..., 0, :].set(0.0)
+        rows = {name: batch[name] for name in ("confidence", "valid", "scale")}
+        relative = self._relative(batch["target"], "3d")
+        return {"pose": pred, "target": relative, **rows}
+
+    def summarise(self, rows: Rows, index: dict[str, Any]) -> dict[str, float]:
+        """Metrics of one evaluation source, errors in mm (2D sources: pixels).
+
+        Human3.6M sources (those with a `factor`) follow the official protocol; world mocap is
+        scored frame by frame, root-relative, with the mean over frames, actions and rigs.
+        """
+        if str(index["supervision"]) == "2d":
+            return _reprojection_errors(rows)
+        if "factor" in index:
+            return _h36m(rows, index, self.root_relative)
+        return _mocap_errors(rows, index)
+
+    def mirror_input(self, motion: jax.Array) -> jax.Array:
+        """The 2D motion seen in a mirror."""
+        return flip(motion, xp=jnp)
+
+    def mirror(self, outputs: Outputs) -> Outputs:
+        """Brings the answer to a mirrored input back, of what flip averaging averages."""
+        return {"pose": flip(outputs["pose"], xp=jnp)}
+
+
+def _frame_errors(pred: np.ndarray, true: np.ndarray) -> dict[str, np.ndarray]:
+    """Per-frame errors [B, T], NaN where a difference over time needs earlier frames."""
+    late = ((0, 0), (1, 0)), ((0, 0), (2, 0))
+    nan = np.nan
+    depth = np.abs(pred[..., 2] - true[..., 2]).mean(-1)
+    return {
+        "mpjpe": metrics.mpjpe(pred, true),
+        "p_mpjpe": metrics.p_mpjpe(pred, true),
+        "n_mpjpe": metrics.n_mpjpe(pred, true),
+        "depth_error": depth,
+        "zero_depth_error": np.abs(true[..., 2]).mean(-1),
+        "mpjve": np.pad(metrics.mpjve(pred, true), late[0], constant_values=nan),
+        "acceleration_error": np.pad(
+            metrics.acceleration_error(pred, true), late[1], constant_values=nan
+        ),
+    }
+
+
+def _mocap_errors(rows: Rows, index: dict[str, Any]) -> dict[str, float]:
+    """Root-relative errors in mm over the valid frames; per action and rig where there are any."""
+    to_mm = rows["scale"][:, None, None, None].astype(np.float64)
+    errors = _frame_errors(rows["pose"] * to_mm, rows["target"] * to_mm)
+    valid = rows["valid"]
+    out = {name: float(np.nanmean(np.where(valid, e, np.nan))) for name, e in errors.items()}
+    for label in ("rig", "action"):
+        groups: dict[str, list[np.ndarray]] = defaultdict(list)
+        for group, clip, ok in zip(index[label], errors["mpjpe"], valid, strict=True):
+            groups[str(group)].append(clip[ok])
+        means = {k: float(np.concatenate(v).mean()) for k, v in sorted(groups.items()) if k}
+        if len(means) > 1:
+            out |= {f"mpjpe_{label}/{name}": value for name, value in means.items()}
+            out[f"mpjpe_{label}_mean"] = float(np.mean(list(means.values())))
+    return out
+
+
+def _reprojection_errors(rows: Rows) -> dict[str, float]:
+    """Confidence-weighted 2D error of root-relative x and y, in pixels and in body sizes."""
+    error = np.linalg.norm((rows["pose"] - rows["target"])[..., :2], axis=-1)
+    weight = rows["confidence"] * rows["valid"][..., None]
+    total = max(float(weight.sum()), 1e-12)
+    pixels = error * rows["scale"][:, None, None]
+    return {
+        "reprojection": float((error * weight).sum() / total),
+        "reprojection_px": float((pixels * weight).sum() / total),
+    }
+
+
+def _h36m(rows: Rows, index: dict[str, Any], root_relative: bool) -> dict[str, float]:
+    """The Human3.6M protocol of the official evaluation (reference 4)."""
+    return metrics.h36m_protocol(
+        rows["pose"],
+        index["frames"],
+        index["size"],
+        factor=index["factor"],
+        pose_mm=index["pose_mm"],
+        action=index["frame_action"],
+        source=index["frame_sequence"],
+        root_relative=root_relative,
+    )
