@@ -1,0 +1,136 @@
+"""What every configuration shares: the keys, their defaults and their meaning.
+
+A config file's `get_config(variant)` starts from `base()` and changes what its task needs. Every
+value can be overridden on the command line: `--config.optim.learning_rate=1e-3`.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+# The sizes stand in dstformer_jax.models.dstformer.SIZES; a None field means: as the size says.
+FULL, LITE, STARTER, SMALL, DEMO = "full", "lite", "starter", "small", "demo"
+
+
+def base() -> ConfigDict:
+    """All keys that the loop and the commands read."""
+    optional = config_dict.placeholder
+    config = ConfigDict()
+    config.seed = 0
+    config.epochs = 90
+    config.parallel = "auto"  # pmap | jit | auto: pmap in one process, jit across processes
+    config.init_from = optional(str)  # a workdir of ours or a PyTorch file
+    config.log_every = 100  # steps
+    config.peak_tflops = optional(float)  # of one device; None: known GPUs, else no MFU in the log
+
+    config.model = ConfigDict(
+        {
+            "size": FULL,
+            "dim_feat": optional(int),  # channels of the tokens
+            "dim_rep": optional(int),  # channels of the motion representation
+            "depth": optional(int),
+            "num_heads": optional(int),
+            "mlp_ratio": optional(float),
+            "num_joints": 17,
+            "maxlen": 243,  # longest clip: rows of the temporal position embedding
+            "design": "adaptive",  # Table 7: st, ts, parallel, one_mlp, average, adaptive
+            "norm": "pre",  # pre (official code) | post (paper's text)
+            "dtype": "float32",  # compute: float32 | bfloat16
+            "attention": "auto",  # xla | cudnn | auto
+            "scan_layers": False,
+            "remat": "none",  # none | layer | dots; saves memory with scan_layers
+            "init": "official",  # official (normal 0.02) | fan_in
+            "dropout": 0.0,
+            "attention_dropout": 0.0,
+            "drop_path": 0.0,
+        }
+    )
+    config.task = ConfigDict(
+        {
+            "name": "lift3d",
+            "root_relative": True,
+            "reduction": "mean",  # mean (official) | sum (paper eq. 6-8)
+            "plateau_after": 500,  # steps before the zero-depth alarm may ring
+        }
+    )
+    config.weights = ConfigDict(
+        {
+            "mpjpe": 1.0,  # paper eq. 6
+            "velocity": 20.0,  # lambda_O, paper eq. 7
+            "n_mpjpe": 0.5,  # official code only
+            "reprojection": 1.0,  # paper eq. 8, on 2D batches
+            "limb_variance": 0.0,
+            "limb_length": 0.0,
+            "angle": 0.0,
+            "angle_velocity": 0.0,
+        }
+    )
+    config.optim = ConfigDict(
+        {
+            "name": "adamw",
+            "learning_rate": 5e-4,
+            "lr_decay": 0.99,  # an epoch
+            "schedule": "epoch",  # epoch (x lr_decay) | cosine | constant
+            "warmup": 0,  # steps
+            "final": 0.0,  # cosine ends at this share of the rate
+            "weight_decay": 0.01,
+            "clip": 0.0,  # largest gradient norm, 0: none
+            "lr_mult": (),  # pairs (path pattern, factor)
+            "freeze": (),  # path patterns
+        }
+    )
+    config.data = ConfigDict(
+        {
+            "path": "data",  # data_dir of `python -m dstformer_jax.data.prepare`
+            "feed": "tf",  # tf | numpy (no TensorFlow; corruption on the device)
+            "corrupt_on": "host",  # host | device
+            "shared": False,  # True: one frame mask and jitter a batch, as the official code
+            "order": "shuffled",  # sources mixed | sequential (official passes)
+            "noise": optional(str),  # a table fitted by data.fit_noise; None: the shipped one
+        }
+    )
+    config.sources = ConfigDict()
+    config.eval = ConfigDict(
+        {
+            "every": 1,  # epochs
+            "flip": True,  # average with the mirrored prediction
+            "best": optional(str),  # source whose metric selects the best checkpoint; None: mean
+            "sources": ConfigDict(),
+        }
+    )
+    config.checkpoint = ConfigDict({"every": 0, "keep": 2})  # steps (0: at evaluations), last N
+    config.profile = ConfigDict({"start": 0, "num_steps": 0})
+    return config
+
+
+def source(dataset: str, **settings: object) -> ConfigDict:
+    """One entry of `sources` or `eval.sources`; the fields are those of data.sources.Source."""
+    optional = config_dict.placeholder
+    fields = {
+        "dataset": dataset,
+        "split": "train",
+        "frames": 243,
+        "stride": 81,
+        "batch": 64,
+        "supervision": "3d",
+        "input": "pose",
+        "crop": None,
+        "views": None,
+        "scale": 1.0,
+        "mask": False,
+        "noise": False,
+        "flip": False,
+        "epochs": (0, -1),
+        "short": "resample",
+        "tail": "drop",
+        "fps": optional(float),
+    }
+    if unknown := set(settings) - set(fields):
+        raise ValueError(f"got source fields {sorted(unknown)}, expected {sorted(fields)}")
+    return ConfigDict({**fields, **settings})
+
+
+def variant_of(variant: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Splits `config.py:a,b` into names and checks them."""
+    names = tuple(name for name in variant.split(",") if name)
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"got variant {unknown[0]!r}, expected some of {', '.join(known)}")
+    return names
