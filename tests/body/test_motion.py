@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from dstformer_jax.body.motion import Motion, Track
+from dstformer_jax.body.skeleton import COCO17, H36M17
+
+
+def track(scores: list[float], **changes) -> Track:
+    frames = len(scores)
+    score = np.repeat(np.array(scores)[:, None], 17, axis=1)
+    fields = {"id": 0, "start": 3, "points": np.ones((frames, 17, 2)), "confidence": score}
+    return Track(**{**fields, **changes})
+
+
+def test_gaps_are_runs_without_any_joint():
+    walker = track([0, 1, 0, 0, 0.5, 1, 0])
+    assert walker.gaps == [(0, 1), (2, 4), (6, 7)]
+    assert walker.seen.tolist() == [False, True, False, False, True, True, False]
+    assert track([1, 1]).gaps == []
+    assert len(walker) == 7
+
+
+def test_motion_array_is_xy_and_confidence():
+    motion = track([0.25, 1]).motion
+    assert motion.shape == (2, 17, 3)
+    assert motion.dtype == np.float32
+    assert motion[0, 5].tolist() == [1, 1, 0.25]
+
+
+def test_convert_keeps_everything_but_the_joints():
+    motion = Motion((track([1, 1]),), COCO17, 25.0, "px", "image", (640, 480), "clip")
+    converted = motion.convert(H36M17)
+    assert converted.skeleton is H36M17
+    assert (converted.fps, converted.size, converted.source) == (25.0, (640, 480), "clip")
+    assert converted.tracks[0].start == 3
+    assert motion.num_frames == converted.num_frames == 5
+    assert motion.convert(COCO17) is motion
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"points": np.ones((2, 17, 4))}, r"expected \[T, J, 2 or 3\]"),
+        ({"confidence": np.ones((2, 16))}, "got confidence of shape"),
+        ({"points": np.full((2, 17, 2), np.nan)}, "not finite"),
+        ({"confidence": np.full((2, 17), -1.0)}, "confidence below 0"),
+    ],
+)
+def test_a_track_is_checked(changes, message):
+    with pytest.raises(ValueError, match=message):
+        track([1, 1], **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"unit": "feet"}, "got unit 'feet'"),
+        ({"axes": "up"}, "axes 'up'"),
+        ({"fps": -1.0}, "expected fps >= 0"),
+        ({"size": (3,)}, "expected fps >= 0 and"),
+        ({"tracks": (track([1]), track([1]))}, "expected different ones"),
+        (
+            {
+                "skeleton": COCO17,
+                "tracks": (Track(0, 0, np.ones((1, 5, 2)), np.ones((1, 5))),),
+            },
+            "got 5 joints in track 0, expected 17",
+        ),
+    ],
+)
+def test_a_motion_is_checked(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Motion(**{"tracks": (track([1]),), "skeleton": H36M17, **changes})
