@@ -14,8 +14,8 @@ from dstformer_jax.body.motion import Motion, Track
 from dstformer_jax.body.skeleton import H36M17, Skeleton
 from dstformer_jax.data.builder import Item, SequenceBuilder, option
 from dstformer_jax.data.schema import Sequence
-from dstformer_jax.files.alphapose import read_alphapose
-from dstformer_jax.files.openpose import LISTS, read_openpose
+from dstformer_jax.files import read
+from dstformer_jax.files.openpose import LISTS
 
 SUFFIXES = (".json", ".csv", ".npz", ".pkl", ".h5")
 _FEET = re.compile(r"(left|right)_(big_toe|small_toe|heel|foot_index)")
@@ -67,7 +67,7 @@ class Builder(SequenceBuilder):
     def read(self, item: Item, notes: Counter[str]) -> Iterator[Sequence]:
         """The tracks of one video, split at long gaps."""
         options: KeypointOptions = self.options
-        original = in_pixels(_read(item.path), _size(options.size))
+        original = in_pixels(read(item.path), _size(options.size))
         motion = original.convert(H36M17)
         fps = motion.fps or options.fps
         feet = tuple(name for name in original.skeleton.names if _FEET.fullmatch(name))
@@ -113,10 +113,6 @@ def holds_frames(folder: Path) -> bool:
     with first.open("rb") as file:
         head = file.read(4096).lstrip()
     return head.startswith(b"{") and any(b'"%s"' % word.encode() in head for word in LISTS)
-
-
-def _read(path: Path) -> Motion:
-    return read_openpose(path) if path.is_dir() else read_alphapose(path)
 
 
 def in_pixels(motion: Motion, size: tuple[int, int]) -> Motion:

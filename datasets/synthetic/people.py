@@ -106,9 +106,10 @@ def _root(
     lowest = (weights * heights).sum(1)
     root[:, 1] = smooth(np.interp(frames, frames[ground], -lowest[ground]), 1.0) + lift
     # What touches the floor stays where it is: the root moves the other way.
-    sliding = np.gradient(points, axis=0) if len(points) > 1 else np.zeros_like(points)
-    step = -(weights[..., None] * sliding).sum(1)
+    before = (weights[:-1] + weights[1:]) / 2
+    step = np.zeros((len(points), 3))
+    step[1:] = -(before[..., None] * np.diff(points, axis=0)).sum(1)
     for axis in (0, 2):
         step[:, axis] = np.interp(frames, frames[ground], step[ground, axis])
-    root[:, [0, 2]] = np.cumsum(smooth(step, 1.5) + drift, axis=0)[:, [0, 2]]
+    root[:, [0, 2]] = np.cumsum(smooth(step, 1.0) + drift, axis=0)[:, [0, 2]]
     return root - root[0] * [1, 0, 1]

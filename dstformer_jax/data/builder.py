@@ -51,6 +51,7 @@ class SequenceBuilder(tfds.core.GeneratorBasedBuilder):
     """
 
     VERSION = tfds.core.Version("1.0.0")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "Give the folder to read (prepare: --source)."
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First version."}  # pyright: ignore
     BUILDER_CONFIGS: ClassVar[list[tfds.core.BuilderConfig]] = [  # pyright: ignore
         tfds.core.BuilderConfig(name="default")

@@ -75,7 +75,9 @@ def prepare(
         shutil.rmtree(root / "work", ignore_errors=True)
         shutil.rmtree(prepared, ignore_errors=True)
     if _is_finished(prepared) and not (root / "work").exists():
-        return _finished(prepared, dataclasses.asdict(settings))
+        report = _finished(prepared, _plain(settings))
+        print(f"{report.dataset} is there already (--overwrite prepares it again)", file=sys.stderr)
+        return report
     return _prepare(builder, settings, source, root, prepared, progress)
 
 
@@ -105,7 +107,7 @@ def _finished(prepared: Path, options: Mapping[str, Any]) -> Report:
     differing = {
         key: (report.options.get(key), value)
         for key, value in options.items()
-        if _plain(value) != report.options.get(key)
+        if value != report.options.get(key)
     }
     if differing:
         changes = ", ".join(f"{key} {old} -> {new}" for key, (old, new) in differing.items())
@@ -118,9 +120,10 @@ def _finished(prepared: Path, options: Mapping[str, Any]) -> Report:
     return report
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON gives it back."""
-    return list(value) if isinstance(value, tuple) else value
+def _plain(settings: Any) -> dict[str, Any]:
+    """Settings as JSON gives them back."""
+    values = dataclasses.asdict(settings)
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
 
 def _prepare(
@@ -134,7 +137,7 @@ def _prepare(
     from .work import Work
 
     folder = Path(source or ".").resolve()
-    options = dataclasses.asdict(settings)
+    options = _plain(settings)
     new = builder(options=settings, source=folder, data_dir=str(root.parents[1]))
     items = new.items(folder)
     work = Work(
@@ -256,7 +259,7 @@ def _add_options(parser: _Parser, builder: type[SequenceBuilder]) -> None:
     group = parser.add_argument_group(f"options of this dataset (--source: {builder.EXPECTS})")
     for field in dataclasses.fields(builder.OPTIONS):
         default = field.default
-        text = f"{field.metadata.get('help', '')} [{_shown(default)}]".replace("%", "%%")
+        text = f"{field.metadata.get('help', '')}{_shown(default)}".replace("%", "%%")
         if isinstance(default, bool):
             action = argparse.BooleanOptionalAction
             group.add_argument(f"--{field.name}", action=action, default=default, help=text)
@@ -270,7 +273,9 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _shown(default: Any) -> str:
-    return ",".join(default) if isinstance(default, tuple) else str(default)
+    """A default as the help shows it."""
+    text = ",".join(default) if isinstance(default, tuple) else str(default)
+    return f" [{text}]" if text else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -295,9 +300,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             overwrite=given["overwrite"],
             progress=not given["quiet"],
         )
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"prepare: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("prepare: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
     print("\n".join(report.lines()))
     return 0
 

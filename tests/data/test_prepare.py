@@ -1,0 +1,291 @@
+"""The prepare command, on a tiny builder that reads one sequence from each text file."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dstformer_jax.data import prepare as command
+from dstformer_jax.data.bank import Bank
+from dstformer_jax.data.prepare import load_builder, main, prepare
+
+BUILDER = """
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from dstformer_jax.data.builder import Item, SequenceBuilder, option
+from dstformer_jax.data.schema import Sequence
+
+
+@dataclass(frozen=True)
+class LinesOptions:
+    scale: float = option(1.0, "metres a line")
+    tags: tuple[str, ...] = option((), "names, 100% free")
+    loud: bool = option(False, "shout")
+    wait: float = option(0.0, "seconds a file")
+
+
+class Builder(SequenceBuilder):
+    OPTIONS = LinesOptions
+    EXPECTS = "a folder of .txt files"
+    reads = Counter()
+
+    def items(self, source):
+        paths = sorted(source.glob("*.txt"))
+        if not paths:
+            raise ValueError(f"got {source} without .txt files, expected {self.EXPECTS}")
+        return [Item(p.name, p, "test" if "test" in p.name else "train") for p in paths]
+
+    def read(self, item, notes):
+        Builder.reads[item.key] += 1
+        time.sleep(self.options.wait)
+        print("read", item.key, flush=True)
+        lines = item.path.read_text().split()
+        for number, word in enumerate(lines):
+            pose = np.full((3 + number, 17, 3), float(word) * self.options.scale)
+            yield Sequence(id=f"{item.key}:{number}", fps=30.0, pose=pose, subject=item.key,
+                           landmarks=pose[:, :2], landmark_names=("left_toe", "right_toe"))
+            notes["lines"] += 1
+"""
+
+
+@pytest.fixture(scope="session")
+def builders(tmp_path_factory) -> Path:
+    """A `datasets` folder with the one builder `lines`."""
+    folder = tmp_path_factory.mktemp("datasets")
+    package = folder / "lines"
+    package.mkdir()
+    for name in ("__init__.py", "TAGS.txt", "CITATIONS.bib"):
+        (package / name).write_text("")
+    (package / "README.md").write_text("Lines.")
+    (package / "lines_dataset_builder.py").write_text(BUILDER)
+    return folder
+
+
+@pytest.fixture
+def source(tmp_path, builders, monkeypatch) -> Path:
+    """Four good files and a bad one."""
+    monkeypatch.setattr(command, "BUILDERS", builders)
+    load_builder("lines").reads.clear()  # pyright: ignore
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for name, text in {"a": "1 2", "b": "3", "c": "4", "d_test": "5", "bad": "6 six"}.items():
+        (folder / f"{name}.txt").write_text(text)
+    return folder
+
+
+def run(source: Path, data_dir: Path, **options):
+    return prepare("lines", data_dir, source=source, options=options, progress=False)
+
+
+def test_records_bank_and_report_agree(source, tmp_path):
+    report = run(source, tmp_path / "data", scale=2.0)
+    prepared = tmp_path / "data" / "lines" / "default" / "1.0.0"
+    assert json.loads((prepared / "report.json").read_text())["splits"] == report.splits
+    assert report.splits["train"]["sequences"] == 4
+    assert report.splits["train"]["frames"] == 3 + 4 + 3 + 3
+    bank = Bank.open(tmp_path / "data", "lines/default", "train")
+    assert [row["id"] for row in bank.sequences] == ["a.txt:0", "a.txt:1", "b.txt:0", "c.txt:0"]
+    np.testing.assert_array_equal(bank.pose[bank.starts, 0, 0], np.array([2.0, 4.0, 6.0, 8.0]))
+    assert Bank.open(tmp_path / "data", "lines/default", "test").lengths.tolist() == [3]
+    assert not (prepared.parent / "work").exists()
+
+
+def test_bad_file_is_named_counted_and_leaves_nothing_behind(source, tmp_path, capsys):
+    report = run(source, tmp_path / "data")
+    assert list(report.skipped) == ["bad.txt"]
+    assert "six" in report.skipped["bad.txt"]
+    assert report.files == 5
+    # The good first line of the bad file is not half kept, nor its notes.
+    assert report.notes == {"lines": 5}
+    assert "skipped bad.txt" in capsys.readouterr().err
+
+
+def test_finished_dataset_is_left_alone(source, tmp_path):
+    first = run(source, tmp_path / "data")
+    builder = load_builder("lines")
+    builder.reads.clear()  # pyright: ignore
+    stamp = (tmp_path / "data/lines/default/1.0.0/dataset_info.json").stat().st_mtime_ns
+    assert run(source, tmp_path / "data") == first
+    assert not builder.reads  # pyright: ignore
+    assert (tmp_path / "data/lines/default/1.0.0/dataset_info.json").stat().st_mtime_ns == stamp
+
+
+def test_overwrite_and_other_options(source, tmp_path):
+    run(source, tmp_path / "data")
+    with pytest.raises(ValueError, match=r"scale 1\.0 -> 3\.0.*--overwrite"):
+        run(source, tmp_path / "data", scale=3.0)
+    prepare("lines", tmp_path / "data", source, options={"scale": 3.0}, overwrite=True)
+    assert Bank.open(tmp_path / "data", "lines", "test").pose[0, 0, 0] == 15.0
+
+
+def test_missing_bank_is_rebuilt(source, tmp_path):
+    import shutil
+
+    run(source, tmp_path / "data")
+    bank = tmp_path / "data/lines/default/1.0.0/bank"
+    before = np.load(bank / "train" / "pose.npy")
+    shutil.rmtree(bank)
+    run(source, tmp_path / "data")
+    np.testing.assert_array_equal(np.load(bank / "train" / "pose.npy"), before)
+
+
+def test_interrupted_reading_goes_on(source, tmp_path, monkeypatch):
+    builder = load_builder("lines")
+    whole = run(source, tmp_path / "whole")
+    builder.reads.clear()  # pyright: ignore
+    read = builder.read
+
+    def stop_at_c(self, item, notes):
+        if item.key == "c.txt":
+            raise KeyboardInterrupt
+        return read(self, item, notes)
+
+    monkeypatch.setattr(builder, "read", stop_at_c)
+    with pytest.raises(KeyboardInterrupt):
+        run(source, tmp_path / "data")
+    monkeypatch.setattr(builder, "read", read)
+    (source / "b.txt").write_text("33 34")  # changed since: read again
+    report = run(source, tmp_path / "data")
+    assert builder.reads == {"a.txt": 1, "b.txt": 2, "bad.txt": 2, "c.txt": 1, "d_test.txt": 1}
+    assert report.splits["train"]["sequences"] == whole.splits["train"]["sequences"] + 1
+    assert report.notes == {"lines": 6}
+
+
+def test_work_of_other_options_is_not_reused(source, tmp_path, monkeypatch):
+    builder = load_builder("lines")
+    monkeypatch.setattr(command, "_write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        run(source, tmp_path / "data", scale=1.0)
+    monkeypatch.undo()
+    monkeypatch.setattr(
+        command, "BUILDERS", Path(sys.modules[builder.__module__].__file__).parents[1]
+    )
+    run(source, tmp_path / "data", scale=2.0)
+    assert Bank.open(tmp_path / "data", "lines", "test").pose[0, 0, 0] == 10.0
+
+
+def test_interruption_between_records_and_report(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        command.Report, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run(source, tmp_path / "data")
+    builder = load_builder("lines")
+    folder = Path(sys.modules[builder.__module__].__file__ or "").parents[1]
+    monkeypatch.undo()
+    monkeypatch.setattr(command, "BUILDERS", folder)
+    report = run(source, tmp_path / "data")
+    assert report.splits["train"]["sequences"] == 4
+    assert list(report.skipped) == ["bad.txt"]
+
+
+def test_nothing_readable_is_refused(source, tmp_path):
+    for path in source.glob("*.txt"):
+        path.write_text("words")
+    with pytest.raises(ValueError, match=r"none of 5 files gave a sequence.*a folder of \.txt"):
+        run(source, tmp_path / "data")
+    assert not list((tmp_path / "data").rglob("dataset_info.json"))
+
+
+def test_same_input_gives_the_same_bytes(source, tmp_path):
+    for name in ("one", "two"):
+        run(source, tmp_path / name)
+    files = sorted((tmp_path / "one").rglob("*.npy")) + sorted(
+        (tmp_path / "one").rglob("*array_rec*")
+    )
+    assert len(files) == 10
+    for path in files:
+        twin = tmp_path / "two" / path.relative_to(tmp_path / "one")
+        assert path.read_bytes() == twin.read_bytes()
+
+
+def test_tfds_alone_writes_the_same_records(source, tmp_path):
+    """Without prepare: `tfds build` and notebooks give the source as manual_dir."""
+    import tensorflow_datasets as tfds
+
+    for path in (source / "bad.txt",):
+        path.unlink()
+    run(source, tmp_path / "one")
+    builder = load_builder("lines")(data_dir=str(tmp_path / "two"), file_format="array_record")
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=str(source))
+    )
+    path = "lines/default/1.0.0/lines-train.array_record-00000-of-00001"
+    assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--data_dir=D", "--dataset"),
+        ("--dataset=nothing --data_dir=D", "expected one of lines"),
+        ("--dataset=lines --data_dir=D", "no --source, lines expects a folder of .txt files"),
+        ("--dataset=lines --data_dir=D --source=/not/there", "does not exist"),
+        ("--dataset=lines --data_dir=D --source=EMPTY", "without .txt files"),
+        ("--dataset=lines --data_dir=D --source=S --scale=big", "--scale"),
+        ("--dataset=lines --data_dir=D --source=S --sale=2", "--sale"),
+        ("--dataset=lines --data_dir=D --source=S --name=../up", "--name"),
+    ],
+)
+def test_mistakes_end_with_one_line(arguments, message, source, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    paths = {"S": source, "D": tmp_path / "data", "EMPTY": tmp_path / "empty"}
+    words = [
+        f"{flag}={paths.get(value, value)}"
+        for flag, _, value in (word.partition("=") for word in arguments.split())
+    ]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "data").exists()
+
+
+def test_options_become_flags(source, tmp_path, capsys):
+    flags = ["--scale=2.5", "--tags=x, y", "--loud", "--name=mine", "--quiet"]
+    paths = [f"--source={source}", f"--data_dir={tmp_path}"]
+    assert main(["--dataset=lines", *paths, *flags]) == 0
+    report = json.loads((tmp_path / "lines/mine/1.0.0/report.json").read_text())
+    assert report["options"] == {"scale": 2.5, "tags": ["x", "y"], "loud": True, "wait": 0.0}
+    out = capsys.readouterr().out
+    assert "skipped 1 of 5 files" in out
+    assert "Downloading" not in out
+    with pytest.raises(SystemExit):
+        main(["--dataset=lines", "--help"])
+    assert "100% free" in capsys.readouterr().out
+
+
+def test_killed_run_goes_on(source, tmp_path, builders):
+    """SIGKILL while reading: the next run reads only what was not finished."""
+    code = (
+        f"from dstformer_jax.data import prepare as p; from pathlib import Path; "
+        f"p.BUILDERS = Path({str(builders)!r}); "
+        f"raise SystemExit(p.main(['--dataset=lines', '--source={source}', "
+        f"'--data_dir={tmp_path / 'data'}', '--wait=0.2', '--quiet']))"
+    )
+    root = Path(command.__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    arguments = [sys.executable, "-c", code]
+    process = subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while "b.txt" not in process.stdout.readline():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    load_builder("lines").reads.clear()  # pyright: ignore
+    run(source, tmp_path / "data", wait=0.2)
+    read = load_builder("lines").reads  # pyright: ignore
+    assert "a.txt" not in read
+    assert {"c.txt", "d_test.txt"} <= set(read)
+    assert Bank.open(tmp_path / "data", "lines", "train").lengths.tolist() == [3, 4, 3, 3]
