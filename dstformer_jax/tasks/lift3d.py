@@ -196,11 +196,11 @@ def _h36m(rows: Rows, index: dict[str, Any], root_relative: bool) -> dict[str, f
     """The Human3.6M protocol of the official evaluation (reference 4)."""
     return metrics.h36m_protocol(
         rows["pose"],
-        index["frames"],
+        np.where(rows["valid"], index["frames"], -1),
         index["size"],
         factor=index["factor"],
         pose_mm=index["pose_mm"],
-        action=index["frame_action"],
-        source=index["frame_sequence"],
+        action=index["action"],
+        source=index["sequence"],
         root_relative=root_relative,
     )

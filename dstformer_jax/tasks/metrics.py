@@ -104,19 +104,19 @@ def h36m_protocol(
 ) -> dict[str, float]:
     """The Human3.6M protocol of the official evaluation, in mm (reference: train.evaluate).
 
-    N clips of T frames come from F test frames. Each clip is scaled from normalised units to pixels
-    and by each frame's factor to mm, and both sides are centred on the root. Frames repeated in one
-    clip (resampled short videos) count once, the last one wins; frames shared by overlapping clips
-    are averaged. Then mean per action, and mean over actions.
+    Each of N clips of T frames is scaled from normalised units to pixels and by each frame's factor
+    to mm, and both sides are centred on the root. Frames repeated in one clip (resampled short
+    videos) count once, the last one wins; frames shared by overlapping clips are averaged. Then
+    mean per action, and mean over actions.
 
     Args:
       pose: predictions `[N, T, 17, 3]`, normalised by the image width (x, y and z alike).
-      frames: row of each predicted frame in the tables below, int `[N, T]`; -1 is not scored.
+      frames: which frame of the data set each one is, int `[N, T]`; -1 is not scored.
       size: width and height of each clip's camera in pixels, `[N, 2]`.
-      factor: mm per pixel of each test frame (2.5d_factor), `[F]`.
-      pose_mm: the answer of each test frame (joints_2.5d_image), `[F, 17, 3]`.
-      action: the action of each test frame, F strings.
-      source: the video of each test frame, F strings such as s_09_act_05_subact_02_ca_01.
+      factor: mm per pixel (2.5d_factor), `[N, T]`.
+      pose_mm: the answers (joints_2.5d_image), `[N, T, 17, 3]`.
+      action: the action of each clip, N strings.
+      source: the video of each clip, N strings such as s_09_act_05_subact_02_ca_01.
       skip: videos left out, without the camera's ending.
       root_relative: the network answers relative to the root, so its own root counts as 0.
 
@@ -127,23 +127,27 @@ def h36m_protocol(
     _check_protocol(pose, frames, size, factor, pose_mm, action, source)
     if root_relative:
         pose = np.concatenate([np.zeros_like(pose[:, :, :1]), pose[:, :, 1:]], axis=2)
-    total = {name: np.zeros(len(factor)) for name in ("mpjpe", "p_mpjpe", "n_mpjpe")}
-    hits = np.zeros(len(factor), int)
-    for clip, ids, (width, _) in zip(pose, frames, size, strict=True):
-        clip, ids = clip[ids >= 0], ids[ids >= 0]
-        if len(ids) == 0 or video_of(str(source[int(ids[0])])) in skip:
-            continue
+    kept = np.array([video_of(str(name)) not in skip for name in source], bool)
+    unique, rows = np.unique(np.where(kept[:, None], frames, -1), return_inverse=True)
+    rows = rows.reshape(frames.shape)
+    total = {name: np.zeros(len(unique)) for name in ("mpjpe", "p_mpjpe", "n_mpjpe")}
+    hits, actions = np.zeros(len(unique), int), np.full(len(unique), "", object)
+    for clip in np.flatnonzero(kept):
+        seen = frames[clip] >= 0
+        ids = rows[clip, seen]
         # The offset of the denormalisation, (1, h / w), is gone after centring.
-        answer = centre(clip.astype(np.float64) * (width / 2) * factor[ids, None, None])
-        truth = centre(pose_mm[ids].astype(np.float64))
+        to_mm = size[clip, 0] / 2 * factor[clip, seen, None, None].astype(np.float64)
+        answer = centre(pose[clip, seen] * to_mm)
+        truth = centre(pose_mm[clip, seen].astype(np.float64))
         # Assigning by repeated indices keeps the last value and counts once, as the official code.
         for name, measure in (("mpjpe", mpjpe), ("p_mpjpe", p_mpjpe), ("n_mpjpe", n_mpjpe)):
             total[name][ids] += measure(answer, truth)
         hits[ids] += 1
-    seen = np.flatnonzero(hits)
-    actions = [str(action[int(frame)]) for frame in seen]
-    scores = {name: by_group(total[name][seen] / hits[seen], actions, name) for name in total}
-    return {key: value for score in scores.values() for key, value in score.items()}
+        actions[ids] = str(action[clip])
+    groups = [str(group) for group in actions[hits > 0]]
+    means = {name: errors[hits > 0] / hits[hits > 0] for name, errors in total.items()}
+    scores = [by_group(errors, groups, name) for name, errors in means.items()]
+    return {key: value for score in scores for key, value in score.items()}
 
 
 def video_of(source: str) -> str:
@@ -153,19 +157,19 @@ def video_of(source: str) -> str:
 
 def _check_protocol(pose, frames, size, factor, pose_mm, action, source) -> None:
     """Refuses tables that do not belong together."""
-    clips, count = pose.shape[:2], len(factor)
-    if frames.shape != clips or len(size) != clips[0] or pose.shape[2:] != (17, 3):
-        raise ValueError(
-            f"got pose {pose.shape}, frames {frames.shape}, size {np.shape(size)}, "
-            "expected [N, T, 17, 3], [N, T], [N, 2]"
-        )
-    if {len(pose_mm), len(action), len(source)} != {count}:
-        raise ValueError(
-            f"got {count} factors, {len(pose_mm)} poses, {len(action)} actions, {len(source)} "
-            "sources, expected one each a frame"
-        )
-    if frames.max(initial=-1) >= count:
-        raise ValueError(f"got frame {frames.max()}, expected rows below {count}")
+    clips = pose.shape[:2]
+    shapes = {
+        "pose": (pose.shape, (*clips, 17, 3)),
+        "frames": (frames.shape, clips),
+        "size": (size.shape, (clips[0], 2)),
+        "factor": (factor.shape, clips),
+        "pose_mm": (pose_mm.shape, (*clips, 17, 3)),
+        "action": ((len(action),), clips[:1]),
+        "source": ((len(source),), clips[:1]),
+    }
+    for name, (got, expected) in shapes.items():
+        if got != expected:
+            raise ValueError(f"got {name} of shape {got}, expected {expected}, as pose {clips}")
 
 
 def _library(*arrays: Array) -> ModuleType:

@@ -119,35 +119,46 @@ def test_no_scored_frame_is_an_error():
 # The Human3.6M protocol ------------------------------------------------------------------------
 
 
-def table(videos: list[tuple[str, str, int]]) -> dict:
-    """Test frames in the layout of the source pickle: (video, action, frames) each."""
+def clips(videos: list[tuple[str, str, list[list[int]]]]) -> dict:
+    """What the protocol takes of (video, action, frame ids of its clips); ids of one T."""
     rng = np.random.default_rng(2)
-    source = [video for video, _, frames in videos for _ in range(frames)]
+    frames = np.array([ids for _, _, each in videos for ids in each])
+    factor, pose_mm = rng.uniform(3, 5, 100), rng.normal(size=(100, 17, 3)) * 300
     return {
-        "factor": rng.uniform(3, 5, len(source)),
-        "pose_mm": rng.normal(size=(len(source), 17, 3)) * 300,
-        "action": [action for _, action, frames in videos for _ in range(frames)],
-        "source": source,
+        "frames": frames,
+        "size": np.full((len(frames), 2), 1000),
+        "factor": factor[frames],
+        "pose_mm": pose_mm[frames],
+        "action": [action for _, action, each in videos for _ in each],
+        "source": [video for video, _, each in videos for _ in each],
     }
 
 
-def normalised(index: dict, frames: np.ndarray, width: float) -> np.ndarray:
-    """The exact answer of `frames`, root-relative, in normalised units."""
-    pose = metrics.centre(index["pose_mm"][frames])
-    return pose / index["factor"][frames][..., None, None] / (width / 2)
+def answer_of(index: dict) -> np.ndarray:
+    """The exact answer, root-relative, in normalised units."""
+    return metrics.centre(index["pose_mm"]) / index["factor"][..., None, None] / 500
+
+
+def shift(pose: np.ndarray, index: dict, mm: np.ndarray | float) -> np.ndarray:
+    """Moves one of 17 joints by `mm` of each frame's own scale."""
+    pose = pose.copy()
+    pose[:, :, 3, 2] += mm / (index["factor"] * 500)
+    return pose
+
+
+ONE = "s_09_act_02_subact_01_ca_01"
 
 
 def test_protocol_scores_the_truth_zero_and_a_shift_by_its_length():
-    index = table([("s_09_act_02_subact_01_ca_01", "Directions", 8)])
-    frames, size = np.arange(8).reshape(2, 4), np.array([[1000, 1002]] * 2)
-    pose = normalised(index, frames, 1000)
-    assert metrics.h36m_protocol(pose, frames, size, **index)["mpjpe"] == pytest.approx(0, abs=1e-9)
-    pose[:, :, 3, 2] += 170 / (index["factor"][frames] * 500)
-    found = metrics.h36m_protocol(pose, frames, size, **index)
+    index = clips([(ONE, "Directions", [[0, 1, 2, 3], [4, 5, 6, 7]])])
+    pose = answer_of(index)
+    assert metrics.h36m_protocol(pose, **index)["mpjpe"] == pytest.approx(0, abs=1e-9)
+    pose = shift(pose, index, 170)
+    found = metrics.h36m_protocol(pose, **index)
     assert found["mpjpe"] == pytest.approx(10)
     assert found["mpjpe/Directions"] == pytest.approx(10)
-    answer = pose * (index["factor"][frames] * 500)[..., None, None]
-    aligned = metrics.p_mpjpe(answer, index["pose_mm"][frames]).mean()
+    answer = pose * (index["factor"] * 500)[..., None, None]
+    aligned = metrics.p_mpjpe(answer, index["pose_mm"]).mean()
     assert found["p_mpjpe"] == pytest.approx(aligned)
 
 
@@ -160,10 +171,10 @@ def test_protocol_on_the_official_denormalised_predictions(shared):
         pose,
         frames,
         size,
-        factor=raw["2.5d_factor"],
-        pose_mm=raw["joints_2.5d_image"],
-        action=raw["action"],
-        source=raw["source"],
+        factor=raw["2.5d_factor"][frames],
+        pose_mm=raw["joints_2.5d_image"][frames],
+        action=raw["action"][frames[:, 0]],
+        source=raw["source"][frames[:, 0]],
         skip=(),
         root_relative=False,
     )
@@ -175,66 +186,57 @@ def test_protocol_on_the_official_denormalised_predictions(shared):
         error[frames[clip]] = np.linalg.norm(distance, axis=-1).mean(-1)
     assert len(np.unique(frames)) < frames.size  # the golden clips hold a resampled short video
     assert found["mpjpe_frames"] == pytest.approx(np.nanmean(error), rel=1e-5)
+    actions = [np.nanmean(error[raw["action"] == name]) for name in np.unique(raw["action"])]
+    assert found["mpjpe"] == pytest.approx(np.mean(actions), rel=1e-5)
 
 
 def test_protocol_zeroes_the_root_only_when_asked():
-    index = table([("s_09_act_02_subact_01_ca_01", "Directions", 2)])
-    frames, size = np.arange(2)[None], np.array([[1000, 1000]])
-    pose = normalised(index, frames, 1000)
+    index = clips([(ONE, "Directions", [[0, 1]])])
+    pose = answer_of(index)
     pose[:, :, 0] += [3, 4, 0]
     length = 5 * 500 * index["factor"].mean()
-    assert metrics.h36m_protocol(pose, frames, size, **index)["mpjpe"] == pytest.approx(0, abs=1e-9)
-    found = metrics.h36m_protocol(pose, frames, size, **index, root_relative=False)
+    assert metrics.h36m_protocol(pose, **index)["mpjpe"] == pytest.approx(0, abs=1e-9)
+    found = metrics.h36m_protocol(pose, **index, root_relative=False)
     assert found["mpjpe"] == pytest.approx(16 / 17 * length)
 
 
 def test_protocol_skips_the_broken_videos_and_no_others():
     videos = [
-        ("s_09_act_05_subact_02_ca_03", "Greeting", 3),
-        ("s_09_act_10_subact_02_ca_01", "SittingDown", 3),
-        ("s_09_act_13_subact_01_ca_04", "Waiting", 3),
-        ("s_11_act_13_subact_01_ca_04", "Waiting", 3),
+        ("s_09_act_05_subact_02_ca_03", "Greeting", [[0, 1]]),
+        ("s_09_act_10_subact_02_ca_01", "SittingDown", [[2, 3]]),
+        ("s_09_act_13_subact_01_ca_04", "Waiting", [[4, 5]]),
+        ("s_11_act_13_subact_01_ca_04", "Waiting", [[6, 7]]),
     ]
-    index = table(videos)
-    frames, size = np.arange(12).reshape(4, 3), np.array([[1000, 1000]] * 4)
-    pose = normalised(index, frames, 1000)
-    pose[:3] += np.random.default_rng(0).normal(size=(3, 3, 17, 3))
-    found = metrics.h36m_protocol(pose, frames, size, **index)
+    index = clips(videos)
+    pose = answer_of(index)
+    pose[:3] += np.random.default_rng(0).normal(size=(3, 2, 17, 3))
+    found = metrics.h36m_protocol(pose, **index)
     assert found["mpjpe"] == pytest.approx(0, abs=1e-9)
     assert {key for key in found if "/" in key} == {
         f"{name}/Waiting" for name in ("mpjpe", "p_mpjpe", "n_mpjpe")
     }
+    assert metrics.h36m_protocol(pose, **index, skip=())["mpjpe"] > 100
 
 
 def test_protocol_keeps_the_last_of_repeats_and_averages_overlaps():
-    index = table([("s_09_act_02_subact_01_ca_01", "Directions", 3)])
-    frames = np.array([[0, 1, 1], [1, 2, -1]])
-    pose = normalised(index, frames, 1000)
-    shift = np.array([[17.0, 999.0, 34.0], [68.0, 0.0, 999.0]])  # mm on one joint of 17
-    pose[:, :, 3, 2] += shift / (index["factor"][frames] * 500)
-    found = metrics.h36m_protocol(pose, frames, np.array([[1000, 1002]] * 2), **index)
+    index = clips([(ONE, "Directions", [[0, 1, 1], [1, 2, 99]])])
+    index["frames"][1, 2] = -1
+    mm = np.array([[17.0, 999.0, 34.0], [68.0, 0.0, 999.0]])
+    found = metrics.h36m_protocol(shift(answer_of(index), index, mm), **index)
     # frame 0: 1 mm; frame 1: (2 + 4) / 2 mm; frame 2: 0 mm
     assert found["mpjpe_frames"] == pytest.approx(4 / 3)
 
 
 def test_protocol_gives_both_averages():
-    index = table(
-        [("s_09_act_02_subact_01_ca_01", "A", 6), ("s_11_act_03_subact_01_ca_02", "B", 2)]
-    )
-    frames = np.arange(8).reshape(4, 2)
-    pose = normalised(index, frames, 1000)
-    pose[3, :, 3, 2] += 17 * 8 / (index["factor"][frames[3]] * 500)
-    found = metrics.h36m_protocol(pose, frames, np.array([[1000, 1000]] * 4), **index)
+    index = clips([(ONE, "A", [[0, 1], [2, 3], [4, 5]]), (ONE, "B", [[6, 7]])])
+    mm = np.array([[0], [0], [0], [17 * 8]])
+    found = metrics.h36m_protocol(shift(answer_of(index), index, mm), **index)
     assert found["mpjpe"] == pytest.approx(4)
     assert found["mpjpe_frames"] == pytest.approx(2)
 
 
-def test_protocol_refuses_tables_that_do_not_fit():
-    index = table([("s_09_act_02_subact_01_ca_01", "A", 4)])
-    pose, size = np.zeros((1, 4, 17, 3)), np.array([[1000, 1000]])
-    with pytest.raises(ValueError, match="below 4"):
-        metrics.h36m_protocol(pose, np.array([[0, 1, 2, 4]]), size, **index)
-    with pytest.raises(ValueError, match=r"\[N, T\]"):
-        metrics.h36m_protocol(pose, np.arange(3)[None], size, **index)
-    with pytest.raises(ValueError, match="one each"):
-        metrics.h36m_protocol(pose, np.arange(4)[None], size, **index | {"action": ["A"]})
+@pytest.mark.parametrize("name", ["frames", "size", "factor", "pose_mm", "action", "source"])
+def test_protocol_refuses_tables_that_do_not_fit(name):
+    index = clips([(ONE, "A", [[0, 1, 2, 3], [4, 5, 6, 7]])])
+    with pytest.raises(ValueError, match=f"got {name} of shape"):
+        metrics.h36m_protocol(answer_of(index), **index | {name: index[name][:1]})
