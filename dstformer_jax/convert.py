@@ -1,124 +1,24 @@
-"""Our parameters <-> PyTorch's, by one table, and the command that converts checkpoints.
+"""Our parameters <-> PyTorch's by the weight table, and the command that converts checkpoints.
 
-A row of the table names a tensor here, the same tensor in the official files, and how the axes of
-the official one become ours (an einops pattern). Both directions and the model's sizes are read
-from the same row.
+python -m dstformer_jax.convert --input=runs/mocap --output=mocap.bin --compare
+python -m dstformer_jax.convert --input=official.bin --output=runs/official
 """
 
+import argparse
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from einops import parse_shape, rearrange
 
+from dstformer_jax.torch_files import is_torch_path, read_torch_file, unwrap, write_torch_file
+from dstformer_jax.weight_table import DESIGNS, Row, weight_table
+
 Params = dict[str, Any]
-
-
-class Row(NamedTuple):
-    """One tensor: its name on both sides and the axes "theirs -> ours"."""
-
-    ours: str
-    theirs: str
-    axes: str
-
-
-FIRST = (
-    Row("backbone/temp_embed", "temp_embed", "1 frames 1 feat -> frames feat"),
-    Row("backbone/pos_embed", "pos_embed", "1 joints feat -> joints feat"),
-    Row("backbone/joints_embed/kernel", "joints_embed.weight", "feat coords -> coords feat"),
-    Row("backbone/joints_embed/bias", "joints_embed.bias", "feat -> feat"),
-)
-# `path` is where the half lives in our tree, `block` the list it belongs to in theirs, `h` the
-# letter of the half. Official files list each kind of module for both halves before the next.
-ATTENTION_NORM = (
-    Row("{path}/norm_attention/scale", "{block}.norm1_{h}.weight", "feat -> feat"),
-    Row("{path}/norm_attention/bias", "{block}.norm1_{h}.bias", "feat -> feat"),
-)
-ATTENTION = (
-    Row("{path}/attention/proj/kernel", "{block}.attn_{h}.proj.weight", "feat inner -> inner feat"),
-    Row("{path}/attention/proj/bias", "{block}.attn_{h}.proj.bias", "feat -> feat"),
-    Row("{path}/attention/qkv/kernel", "{block}.attn_{h}.qkv.weight", "qkv feat -> feat qkv"),
-    Row("{path}/attention/qkv/bias", "{block}.attn_{h}.qkv.bias", "qkv -> qkv"),
-)
-MLP_NORM = (
-    Row("{path}/norm_mlp/scale", "{block}.norm2_{h}.weight", "feat -> feat"),
-    Row("{path}/norm_mlp/bias", "{block}.norm2_{h}.bias", "feat -> feat"),
-)
-MLP = (
-    Row("{path}/mlp/fc1/kernel", "{block}.mlp_{h}.fc1.weight", "hidden feat -> feat hidden"),
-    Row("{path}/mlp/fc1/bias", "{block}.mlp_{h}.fc1.bias", "hidden -> hidden"),
-    Row("{path}/mlp/fc2/kernel", "{block}.mlp_{h}.fc2.weight", "feat hidden -> hidden feat"),
-    Row("{path}/mlp/fc2/bias", "{block}.mlp_{h}.fc2.bias", "feat -> feat"),
-)
-LAST = (
-    Row("backbone/norm/scale", "norm.weight", "feat -> feat"),
-    Row("backbone/norm/bias", "norm.bias", "feat -> feat"),
-    Row("backbone/pre_logits/kernel", "pre_logits.fc.weight", "rep feat -> feat rep"),
-    Row("backbone/pre_logits/bias", "pre_logits.fc.bias", "rep -> rep"),
-    Row("head/dense/kernel", "head.weight", "out rep -> rep out"),
-    Row("head/dense/bias", "head.bias", "out -> out"),
-)
-FUSION = (
-    Row("{path}/fusion/weights/kernel", "ts_attn.{i}.weight", "streams both -> both streams"),
-    Row("{path}/fusion/weights/bias", "ts_attn.{i}.bias", "streams -> streams"),
-)
-
-
-class Block(NamedTuple):
-    """A list of blocks: its official name, where its halves live here, and which have an MLP."""
-
-    name: str
-    halves: tuple[str, ...]
-    with_mlp: tuple[str, ...]
-
-
-# Only "adaptive" and "average" exist in the official code; the others follow its naming, with
-# `blocks_s` and `blocks_t` for blocks that hold one half alone.
-BOTH = ("spatial", "temporal")
-ST = Block("st", ("st/spatial", "st/temporal"), ("st/spatial", "st/temporal"))
-TS = Block("ts", ("ts/spatial", "ts/temporal"), ("ts/spatial", "ts/temporal"))
-DESIGNS = {
-    "adaptive": (ST, TS),
-    "average": (ST, TS),
-    "st": (ST,),
-    "ts": (TS,),
-    "parallel": (Block("s", BOTH[:1], BOTH[:1]), Block("t", BOTH[1:], BOTH[1:])),
-    "one_mlp": (ST._replace(with_mlp=("st/temporal",)),),
-}
-WITH_FUSION = ("adaptive", "parallel")
-WRAPPERS = ("model_pos", "model", "state_dict")
-
-
-def weight_table(design: str, depth: int) -> list[Row]:
-    """Every tensor of a model, in the order of official files: 10 + 50 * depth rows if adaptive."""
-    return [*FIRST, *_block_rows(design, depth), *LAST, *_fusion_rows(design, depth)]
-
-
-def _block_rows(design: str, depth: int) -> Iterator[Row]:
-    for block in DESIGNS[design]:
-        for i in range(depth):
-            for rows in (ATTENTION_NORM, ATTENTION, MLP_NORM, MLP):
-                halves = block.with_mlp if rows in (MLP_NORM, MLP) else block.halves
-                for half in halves:
-                    letter = half.rpartition("/")[2][0]
-                    names = {
-                        "path": f"backbone/layer_{i}/{half}",
-                        "block": f"blocks_{block.name}.{i}",
-                        "h": letter,
-                    }
-                    yield from (_fill(row, names) for row in rows)
-
-
-def _fusion_rows(design: str, depth: int) -> Iterator[Row]:
-    if design in WITH_FUSION:
-        for i in range(depth):
-            names = {"path": f"backbone/layer_{i}", "i": str(i)}
-            yield from (_fill(row, names) for row in FUSION)
-
-
-def _fill(row: Row, names: Mapping[str, str]) -> Row:
-    return Row(row.ours.format(**names), row.theirs.format(**names), row.axes)
+KEPT_INFO = ("model", "task", "skeleton", "fps", "normaliser", "root", "step")
 
 
 def from_torch(state_dict: Mapping[str, Any]) -> Params:
@@ -203,14 +103,29 @@ def infer_config(state_dict: Mapping[str, Any], num_heads: int | None = None) ->
     }
 
 
-def unwrap(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The bare state_dict inside what an official file holds."""
-    for name in WRAPPERS:
-        if isinstance(content.get(name), Mapping):
-            return unwrap(content[name])
-    if content and all(key.startswith("module.") for key in content):
-        return unwrap({key.removeprefix("module."): value for key, value in content.items()})
-    return dict(content)
+def read_torch(path: str | Path) -> dict[str, np.ndarray]:
+    """The bare state_dict of a PyTorch or safetensors file; nothing in it is executed."""
+    return read_torch_file(path)[0]
+
+
+def read_with_info(
+    path: str | Path, num_heads: int | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """A PyTorch file's state_dict and what is known about it: `info["model"]` and more.
+
+    Files that we wrote say it themselves; of others the sizes are inferred and the rest is as in
+    the official code, whose in-the-wild script crops to the person; `info["inferred"]` says so.
+    """
+    state_dict, info = read_torch_file(path)
+    if "model" not in info:
+        info = {
+            "model": infer_config(state_dict, num_heads),
+            "task": {"name": "lift3d"},
+            "skeleton": "h36m17",
+            "normaliser": {"mode": "crop"},
+            "inferred": True,
+        }
+    return state_dict, info
 
 
 def _matching_table(names: set[str], side: str) -> list[Row]:
@@ -284,3 +199,68 @@ def _as_numpy(tensor: Any) -> np.ndarray:
         tensor = tensor.detach().cpu()
         tensor = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
     return np.asarray(tensor)
+
+
+def read_any(path: str, num_heads: int | None = None) -> tuple[Params, dict[str, Any]]:
+    """Parameters and info of a workdir of ours or of a PyTorch file."""
+    if is_torch_path(path):
+        state_dict, info = read_with_info(path, num_heads)
+        return from_torch(state_dict), info
+    from dstformer_jax.training.checkpoint import restore_params
+
+    variables, info = restore_params(path)
+    return variables["params"], info
+
+
+def write_any(path: str, params: Params, info: Mapping[str, Any], plain: bool = False) -> None:
+    """Writes a PyTorch file, or a workdir that `init_from` and `load` take."""
+    kept = {key: info[key] for key in KEPT_INFO if key in info}
+    if is_torch_path(path):
+        return write_torch_file(path, to_torch(params), kept, plain)
+    from dstformer_jax.training.checkpoint import Checkpoints, has_checkpoint
+
+    if has_checkpoint(path):
+        raise ValueError(f"got output {path!r}, which holds a run; do give a new folder")
+    state = {"step": np.int32(0), "params": params, "batch_stats": {}}
+    with Checkpoints(path) as checkpoints:
+        checkpoints.save(0, state, {**kept, "weights_only": True})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line; returns the exit code."""
+    parser = argparse.ArgumentParser("python -m dstformer_jax.convert", description=__doc__)
+    parser.add_argument("--input", required=True, help="folder: ours; .bin .pth .pt .safetensors")
+    parser.add_argument("--output", required=True, help="as --input; the ending decides")
+    parser.add_argument("--plain", action="store_true", help="bare keys instead of model_pos")
+    parser.add_argument("--compare", action="store_true", help="runs the PyTorch twin beside ours")
+    parser.add_argument("--num_heads", type=int, help="of a PyTorch file (default 8)")
+    flags = parser.parse_args(arguments)
+    try:
+        convert(flags)
+    except (ValueError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def convert(flags: argparse.Namespace) -> None:
+    """Reads, says what it found, writes, and compares when asked to."""
+    if not is_torch_path(flags.input) and not is_torch_path(flags.output):
+        raise ValueError("got two folders, expected a .bin, .pth, .pt or .safetensors on one side")
+    params, info = read_any(flags.input, flags.num_heads)
+    count = sum(x.size for x in _flatten(params).values())
+    print(f"{flags.input}: {count:,} parameters, {info['model']}")
+    if info.get("inferred") and flags.num_heads is None:
+        print("num_heads = 8 is assumed, since no shape tells it; --num_heads=N changes it")
+    write_any(flags.output, params, info, flags.plain)
+    print(f"wrote {flags.output}")
+    if flags.compare:
+        from dstformer_jax.compare import compare
+
+        written, _ = read_any(flags.output, info["model"].get("num_heads"))
+        for name, difference in compare(written, info["model"]).items():
+            print(f"largest difference of {name}: {difference}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,6 +6,7 @@ import pytest
 
 from dstformer_jax import convert
 from dstformer_jax.models.network import build_network
+from dstformer_jax.weight_table import DESIGNS, weight_table
 
 SIZES = {"dim_feat": 16, "dim_rep": 8, "depth": 2, "num_heads": 4, "maxlen": 9, "mlp_ratio": 3}
 
@@ -30,7 +31,7 @@ def test_official_weights_return_bit_for_bit_in_official_order(official):
     assert all(back[key].tobytes() == value.tobytes() for key, value in official.items())
 
 
-@pytest.mark.parametrize("design", list(convert.DESIGNS))
+@pytest.mark.parametrize("design", list(DESIGNS))
 def test_every_design_round_trips(design):
     params = random_params(design)
     state_dict = convert.to_torch(params)
@@ -39,14 +40,14 @@ def test_every_design_round_trips(design):
     jax.tree.map(np.testing.assert_array_equal, params, convert.from_torch(state_dict))
 
 
-@pytest.mark.parametrize("design", list(convert.DESIGNS))
+@pytest.mark.parametrize("design", list(DESIGNS))
 def test_each_tensor_belongs_to_exactly_one_row(design):
-    rows = convert.weight_table(design, 3)
+    rows = weight_table(design, 3)
     assert len({row.ours for row in rows}) == len({row.theirs for row in rows}) == len(rows)
 
 
 def test_official_key_count():
-    assert len(convert.weight_table("adaptive", 5)) == 260
+    assert len(weight_table("adaptive", 5)) == 260
 
 
 def test_prefixes_and_wrapping_keys_are_taken_off(official):

@@ -98,8 +98,7 @@ class Layer(nn.Module):
             (self.spatial, self.temporal) if self.design == "parallel" else (self.st, self.ts)
         )
         first, second = (stream(x, deterministic) for stream in streams)
-        self.sow("intermediates", "st", first)
-        self.sow("intermediates", "ts", second)
+        self.sow("intermediates", "streams", (first, second))
         if self.design == "average":
             return (first + second) * 0.5
         return self.fusion(first, second)

@@ -1,0 +1,228 @@
+"""A trained network ready for use: arrays in, arrays out.
+
+model = load("runs/mocap")            # a workdir of ours, or a PyTorch file
+pose = model.lift(motion)             # [B, T, J, 3] -> [B, T, J, 3]
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dstformer_jax.body import geometry
+from dstformer_jax.body.geometry import Normaliser
+from dstformer_jax.body.skeleton import SKELETONS, Skeleton
+from dstformer_jax.convert import from_torch, read_with_info
+from dstformer_jax.models.dstformer import fusion_weights
+from dstformer_jax.models.network import Network, build_network
+from dstformer_jax.torch_files import is_torch_path
+from dstformer_jax.training.checkpoint import restore_params
+
+Function = Callable[[Any, Any], jax.Array]
+
+
+class Model:
+    """A network with its weights and what they were trained on.
+
+    Attributes:
+      network, params: the Flax module and its parameters.
+      info: JSON values saved beside the weights.
+      skeleton: joints of input and output.
+      normaliser: how pixels become the network's input.
+      fps: frames a second of the training motion; None where unknown or mixed.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        params: Mapping[str, Any],
+        info: Mapping[str, Any] | None = None,
+        batch_size: int = 16,
+    ) -> None:
+        """Wraps a network.
+
+        Args:
+          network: see `build_network`.
+          params: `{"backbone": ..., "head": ...}`.
+          info: what the checkpoint says about itself.
+          batch_size: most clips computed at once; more are cut into batches.
+
+        Raises:
+          ValueError: parameters of another network, or a batch size below 1.
+        """
+        if batch_size < 1:
+            raise ValueError(f"got batch_size={batch_size}, expected 1 or more")
+        _check_params(network, params)
+        self.network, self.params = network, jax.device_put(dict(params))
+        self.info, self.batch_size = dict(info or {}), batch_size
+        self.skeleton: Skeleton = SKELETONS[self.info.get("skeleton", "h36m17")]
+        self.normaliser = Normaliser(**self.info.get("normaliser", {}))
+        fps = self.info.get("fps")
+        self.fps: float | None = None if fps is None or isinstance(fps, list) else float(fps)
+        self._represent = jax.jit(partial(_represent, network))
+        self._lift = jax.jit(partial(_lift, network))
+        self._lift_flipped = jax.jit(partial(_lift_flipped, network, self.skeleton))
+        self._fusion = jax.jit(partial(_fusion, network))
+
+    @property
+    def maxlen(self) -> int:
+        """Most frames of a clip."""
+        return self.network.backbone.maxlen  # pyright: ignore[reportAttributeAccessIssue]
+
+    def represent(self, motion: np.ndarray) -> np.ndarray:
+        """Motion representation E, after tanh.
+
+        Args:
+          motion: [B, T, J, 3] (or any leading axes) normalised x, y, confidence; T <= maxlen.
+
+        Returns:
+          [B, T, J, dim_rep] float32.
+
+        Raises:
+          ValueError: a shape this model cannot take, or values that are not finite.
+        """
+        return self._run(self._represent, motion)
+
+    def lift(self, motion: np.ndarray, flip: bool = False) -> np.ndarray:
+        """3D pose of 2D motion.
+
+        Args:
+          motion: as for `represent`.
+          flip: averages with the un-mirrored pose of the mirrored motion, as the official
+            evaluation does; twice the time.
+
+        Returns:
+          [B, T, J, 3] float32, root-relative as trained, in the input's normalised unit.
+        """
+        return self._run(self._lift_flipped if flip else self._lift, motion)
+
+    def fusion_weights(self, motion: np.ndarray) -> np.ndarray:
+        """How much of each stream every level takes (paper eq. 5).
+
+        Returns:
+          [depth, B, T, J, 2], index 0 the spatial-first stream; the last axis sums to one.
+
+        Raises:
+          ValueError: a design without fusion.
+        """
+        design: str = self.network.backbone.design  # pyright: ignore[reportAttributeAccessIssue]
+        if design not in ("adaptive", "parallel"):
+            raise ValueError(f"got design {design!r}, expected one with fusion weights")
+        # The levels ride behind the batch axis, which is the one that is cut into batches.
+        return np.moveaxis(self._run(self._fusion, motion), -4, 0)
+
+    def _run(self, function: Function, motion: np.ndarray) -> np.ndarray:
+        """Applies a function of [B, T, J, 3] in batches of few different sizes."""
+        motion = np.asarray(motion, np.float32)
+        if motion.ndim < 3:
+            raise ValueError(f"got motion of shape {motion.shape}, expected [B, T, J, 3]")
+        if not np.isfinite(motion).all():
+            raise ValueError(
+                "got NaN or infinity in motion, expected numbers; do set x, y and confidence of "
+                "missing joints to 0"
+            )
+        clips = motion.reshape(-1, *motion.shape[-3:])
+        rows = list(self._batches(function, clips)) or [self._nothing(function, clips)]
+        joined = np.concatenate(rows)
+        return joined.reshape(*motion.shape[:-3], *joined.shape[1:])
+
+    def _batches(self, function: Function, clips: np.ndarray) -> Iterator[np.ndarray]:
+        """Results in order; one batch is fetched while the device computes the next."""
+        waiting = deque()
+        for start in range(0, len(clips), self.batch_size):
+            batch = clips[start : start + self.batch_size]
+            waiting.append((function(self.params, self._padded(batch)), len(batch)))
+            if len(waiting) > 1:
+                yield _fetch(*waiting.popleft())
+        while waiting:
+            yield _fetch(*waiting.popleft())
+
+    def _padded(self, batch: np.ndarray) -> np.ndarray:
+        """Rounds a batch up to 1, 2, 4, ... clips, so that few programs are compiled."""
+        size = min(1 << (len(batch) - 1).bit_length(), self.batch_size)
+        return np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), np.float32)])
+
+    def _nothing(self, function: Function, clips: np.ndarray) -> np.ndarray:
+        shape = jax.eval_shape(function, self.params, clips[:0]).shape
+        return np.zeros(shape, np.float32)
+
+
+def load(path: str | Path, batch_size: int = 16, **overrides: Any) -> Model:
+    """Loads a model.
+
+    Args:
+      path: a workdir of ours (its best checkpoint, else its last), or a PyTorch or safetensors
+        file, whose sizes are read from its shapes.
+      batch_size: most clips computed at once.
+      **overrides: fields of `config.model` that do not change the parameters: `dtype`,
+        `attention`, `scan_layers`. `num_heads` (default 8) and `norm` (default "pre") of PyTorch
+        files of others, which no shape tells.
+
+    Raises:
+      ValueError: no weights there, weights of something else, or overrides that do not fit them.
+    """
+    if Path(path).is_dir():
+        variables, info = restore_params(path)
+        params, model = variables["params"], info["model"]
+    elif Path(path).is_file() or is_torch_path(path):
+        state_dict, info = read_with_info(path, overrides.get("num_heads"))
+        params, model = from_torch(state_dict), info["model"]
+    else:
+        raise ValueError(f"got {str(path)!r}, expected a workdir or a PyTorch file; do check it")
+    model = {**model, **overrides}
+    return Model(build_network(model), params, {**info, "model": model}, batch_size)
+
+
+def _represent(network: Network, params: Any, motion: jax.Array) -> jax.Array:
+    outputs: Any = network.apply({"params": params}, motion, method=network.represent)
+    return outputs.astype(jnp.float32)
+
+
+def _lift(network: Network, params: Any, motion: jax.Array) -> jax.Array:
+    outputs: Any = network.apply({"params": params}, motion)
+    return outputs["pose"].astype(jnp.float32)
+
+
+def _lift_flipped(
+    network: Network, skeleton: Skeleton, params: Any, motion: jax.Array
+) -> jax.Array:
+    mirrored = _lift(network, params, geometry.flip(motion, skeleton, jnp))
+    return (_lift(network, params, motion) + geometry.flip(mirrored, skeleton, jnp)) / 2
+
+
+def _fusion(network: Network, params: Any, motion: jax.Array) -> jax.Array:
+    _, seen = network.apply(
+        {"params": params}, motion, mutable="intermediates", method=network.represent
+    )
+    seen = dict(seen)
+    return jnp.moveaxis(fusion_weights(seen["intermediates"]["backbone"]), 0, 1)
+
+
+def _fetch(result: jax.Array, clips: int) -> np.ndarray:
+    return np.asarray(result)[:clips]
+
+
+def _check_params(network: Network, params: Mapping[str, Any]) -> None:
+    """Raises ValueError naming the first parameter that this network has otherwise."""
+    joints: int = network.backbone.num_joints  # pyright: ignore[reportAttributeAccessIssue]
+    motion = jax.ShapeDtypeStruct((1, 1, joints, 3), jnp.float32)
+    expected = _shapes(jax.eval_shape(network.init, jax.random.key(0), motion)["params"])
+    got = _shapes(params)
+    for name in sorted(expected.keys() | got.keys()):
+        want, have = expected.get(name, "nothing"), got.get(name, "nothing")
+        if want != have:
+            raise ValueError(
+                f"got weights with {have} at {name}, expected {want}; do check the model's options"
+            )
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree.leaves_with_path(dict(tree))
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): np.shape(x) for path, x in leaves
+    }
