@@ -65,7 +65,7 @@ def base() -> ConfigDict:
     )
     config.optim = ConfigDict(
         {
-            "name": "adamw",
+            "name": "adamw",  # adam (paper) | adamw (official) | muon (fast on narrow networks)
             "learning_rate": 5e-4,
             "lr_decay": 0.99,  # an epoch
             "schedule": "epoch",  # epoch (x lr_decay) | cosine | constant

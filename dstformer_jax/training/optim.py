@@ -1,4 +1,4 @@
-"""The optimiser: Adam or AdamW, rates that follow the plan, rates and freezing by path patterns.
+"""The optimiser: rates that follow the plan, rates and freezing by path patterns.
 
 A path is `backbone/layer_0/st/spatial/attention/qkv/kernel`; patterns are shell patterns in which
 `*` also crosses `/`, so `backbone/*` is the whole backbone.
@@ -11,11 +11,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 from flax import traverse_util
 
 from dstformer_jax.data.plan import Plan
 
 Schedule = Callable[[Any], Any]
+NAMES = ("adam", "adamw", "muon")
 DEFAULTS: dict[str, Any] = {
     "name": "adamw",
     "learning_rate": 5e-4,
@@ -35,7 +37,7 @@ def settings(optim: Mapping[str, Any]) -> dict[str, Any]:
     if unknown := sorted(set(optim) - set(DEFAULTS)):
         raise ValueError(f"got optim.{unknown[0]}, expected one of {sorted(DEFAULTS)}")
     chosen = {**DEFAULTS, **{k: v for k, v in optim.items() if v is not None}}
-    for key, valid in (("name", ("adam", "adamw")), ("schedule", ("epoch", "cosine", "constant"))):
+    for key, valid in (("name", NAMES), ("schedule", ("epoch", "cosine", "constant"))):
         if chosen[key] not in valid:
             raise ValueError(f"got optim.{key}={chosen[key]!r}, expected one of {valid}")
     return chosen
@@ -93,10 +95,7 @@ def build_optimizer(
     schedule = learning_rate(optim, plan)
     multiples = path_values(params, chosen["lr_mult"], 1.0)
     parts = [optax.clip_by_global_norm(chosen["clip"])] if chosen["clip"] else []
-    parts.append(optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8))
-    if chosen["name"] == "adamw":
-        parts.append(optax.add_decayed_weights(chosen["weight_decay"]))
-    parts.append(optax.scale_by_learning_rate(schedule))
+    parts.append(_core(chosen, schedule))
     if chosen["lr_mult"]:
         parts.append(_scale_by(multiples))
     trained = optax.chain(*parts)
@@ -105,6 +104,20 @@ def build_optimizer(
         return trained
     labels = jax.tree.map(lambda is_frozen: "frozen" if is_frozen else "trained", frozen)
     return optax.partition({"trained": trained, "frozen": optax.set_to_zero()}, labels)
+
+
+def _core(chosen: Mapping[str, Any], schedule: Schedule) -> optax.GradientTransformation:
+    """Gradients -> steps of the named optimiser.
+
+    "muon" orthogonalises the momentum of every matrix and leaves vectors to AdamW (Jordan et al.
+    2024, "Muon: an optimizer for hidden layers"); narrow networks learn several times faster.
+    """
+    if chosen["name"] == "muon":
+        return optax.contrib.muon(schedule, weight_decay=chosen["weight_decay"], adam_b2=0.99)
+    parts = [optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)]
+    if chosen["name"] == "adamw":
+        parts.append(optax.add_decayed_weights(chosen["weight_decay"]))
+    return optax.chain(*parts, optax.scale_by_learning_rate(schedule))
 
 
 def frozen_parameters(params: Any, patterns: Sequence[str]) -> Any:
