@@ -50,7 +50,7 @@ class Lift3D:
             raise ValueError(f"got weights.{unknown[0]}, expected one of {sorted(known)}")
         if self.reduction not in ("mean", "sum"):
             raise ValueError(
-                f"got task.reduction={self.reduction!r}, expected 'mean' (official) or 'sum' (paper)"
+                f"got task.reduction={self.reduction!r}, expected mean (official) or sum (paper)"
             )
 
     def loss(
@@ -196,7 +196,7 @@ def _h36m(rows: Rows, index: dict[str, Any], root_relative: bool) -> dict[str, f
     """The Human3.6M protocol of the official evaluation (reference 4)."""
     return metrics.h36m_protocol(
         rows["pose"],
-        np.where(rows["valid"], index["frames"], -1),
+        np.where(index["valid"], index["frames"], -1),
         index["size"],
         factor=index["factor"],
         pose_mm=index["pose_mm"],
