@@ -237,12 +237,20 @@ def _read_frames(path: Path, text: str, start: int, width: int) -> tuple[np.ndar
         )
     body = text[head.end() :]
     first = start + _lines(text[: head.end()]) + 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # bad words are found below
-        values = np.fromstring(body, np.float64, sep=" ") if body.strip() else np.zeros(0)
+    values = _numbers(body)
     if values.size != frames * width or not np.isfinite(values).all():
         raise ValueError(f"{path}, {_bad_frame(body, first, frames, width)}")
     return values.reshape(frames, width), frame_time
+
+
+def _numbers(text: str) -> np.ndarray:
+    """The numbers of a text, up to the first word that is none (numpy warns of it, or raises)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            return np.fromstring(text, np.float64, sep=" ") if text.strip() else np.zeros(0)
+        except ValueError:
+            return np.zeros(0)
 
 
 def _bad_frame(body: str, first: int, frames: int, width: int) -> str:
