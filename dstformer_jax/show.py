@@ -1,0 +1,118 @@
+"""Draws what a run has learned: predicted against true poses, and the learning curve.
+
+python -m dstformer_jax.show --workdir=runs/demo --output=runs/demo/pictures
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dstformer_jax.data import pipeline
+from dstformer_jax.data.sources import SourceData
+from dstformer_jax.inference import Model, load
+from dstformer_jax.training.experiment import open_sources
+from dstformer_jax.training.logs import METRICS
+from dstformer_jax.view import plots
+
+
+def pose_examples(model: Model, data: SourceData, count: int, seed: int = 0) -> list[plots.Example]:
+    """`count` frames of a 3D evaluation source, spread over its clips, with their predictions."""
+    batches, index = pipeline.evaluation(data, seed)
+    total = len(index["window"])
+    chosen = set(np.linspace(0, total - 1, count).astype(int).tolist())
+    examples = []
+    for batch in batches:
+        rows = [row for row, number in enumerate(batch["index"]) if number in chosen]
+        if not rows:
+            continue
+        poses = model.lift(batch["motion"][rows], flip=True)
+        for row, pose in zip(rows, poses, strict=True):
+            examples.append(_example(batch, row, pose, index))
+    return examples
+
+
+def _example(batch: dict[str, Any], row: int, pose: np.ndarray, index: dict[str, Any]) -> Any:
+    """The middle valid frame of a clip, root-relative, in mm."""
+    frame = int(batch["valid"][row].sum()) // 2
+    true = batch["target"][row, frame]
+    scale = float(batch["scale"][row])
+    number = int(batch["index"][row])
+    names = [str(index[name][number]) for name in ("action", "subject") if index[name][number]]
+    return plots.Example(
+        motion=batch["motion"][row, frame],
+        pred=(pose[frame] - pose[frame, :1]) * scale,
+        true=(true - true[:1]) * scale,
+        title="\n".join(names),
+    )
+
+
+def read_metrics(workdir: Path) -> list[dict[str, float]]:
+    """The lines of a run's metrics.jsonl."""
+    path = workdir / METRICS
+    if not path.is_file():
+        raise ValueError(f"got {workdir}, expected a run with {METRICS}; do train first")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def learning_curve(lines: Sequence[dict[str, float]], path: Path) -> list[str]:
+    """Draws MPJPE against steps for every 3D evaluation source; returns a summary, a line each."""
+    names = sorted({n for line in lines for n in line if n.endswith("/mpjpe")})
+    series, levels, summary = {}, {}, []
+    for name in names:
+        points = [(line["step"], line[name]) for line in lines if name in line]
+        label = name.split("/")[1]
+        series[label] = tuple(zip(*points, strict=True))
+        summary.append(
+            f"{label}: MPJPE {points[0][1]:.1f} mm at step {points[0][0]:.0f}, "
+            f"{points[-1][1]:.1f} mm at step {points[-1][0]:.0f}"
+        )
+        zero = [line[f"eval/{label}/zero_depth"] for line in lines
+                if f"eval/{label}/zero_depth" in line]  # fmt: skip
+        if zero:
+            levels[f"{label}, no depth"] = zero[-1]
+    if series:
+        plots.curves(series, path, "step", "MPJPE on unseen people (mm)", levels)
+    return summary
+
+
+def run(workdir: Path, output: Path, count: int) -> list[str]:
+    """Writes all pictures of a run; returns what to print."""
+    model = load(str(workdir))
+    config = model.info["config"]
+    said = learning_curve(read_metrics(workdir), output / "learning_curve.png")
+    for data in open_sources(config["eval"]["sources"], config["data"]["path"]):
+        if data.source.supervision != "3d":
+            continue
+        examples = pose_examples(model, data, count)
+        error = float(np.mean([example.error for example in examples]))
+        path = plots.pose_grid(
+            examples,
+            output / f"poses_{data.source.name}.png",
+            f"{data.source.name}: people the network never saw ({error:.0f} mm here)",
+        )
+        said.append(f"picture: {path}")
+    return [*said, f"picture: {output / 'learning_curve.png'}"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--workdir", type=Path, required=True, help="a run of dstformer_jax.main")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the pictures")
+    parser.add_argument("--count", type=int, default=4, help="poses in a picture [4]")
+    values = parser.parse_args(arguments)
+    try:
+        print("\n".join(run(values.workdir, values.output, values.count)))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
