@@ -14,7 +14,9 @@ from dstformer_jax.body.motion import Motion, Track
 from dstformer_jax.body.skeleton import H36M17, Skeleton
 from dstformer_jax.data.builder import Item, SequenceBuilder, option
 from dstformer_jax.data.schema import Sequence
-from dstformer_jax.files import read
+from dstformer_jax.files.coco import read_coco_videos
+from dstformer_jax.files.detections import load_json
+from dstformer_jax.files.formats import read, sniff
 from dstformer_jax.files.openpose import LISTS
 
 SUFFIXES = (".json", ".csv", ".npz", ".pkl", ".h5")
@@ -65,13 +67,17 @@ class Builder(SequenceBuilder):
         return items
 
     def read(self, item: Item, notes: Counter[str]) -> Iterator[Sequence]:
-        """The tracks of one video, split at long gaps."""
+        """The tracks of one file or folder, split at long gaps."""
+        size = _size(self.options.size)
+        for name, motion in motions(item.path).items():
+            video = f"{item.key}/{name}" if name else item.key
+            yield from self._tracks(in_pixels(motion, size), video, notes)
+
+    def _tracks(self, original: Motion, video: str, notes: Counter[str]) -> Iterator[Sequence]:
         options: KeypointOptions = self.options
-        original = in_pixels(read(item.path), _size(options.size))
-        motion = original.convert(H36M17)
-        fps = motion.fps or options.fps
+        fps = original.fps or options.fps
         feet = tuple(name for name in original.skeleton.names if _FEET.fullmatch(name))
-        for track, whole in zip(motion.tracks, original.tracks, strict=True):
+        for track, whole in zip(original.convert(H36M17), original, strict=True):
             pieces = track_pieces(track, round(options.max_gap * fps))
             notes["tracks split at gaps"] += len(pieces) > 1
             for start, end in pieces:
@@ -80,17 +86,25 @@ class Builder(SequenceBuilder):
                     continue
                 notes["frames without a detection"] += int((~track.seen[start:end]).sum())
                 yield Sequence(
-                    id=f"{item.key}#{track.id}@{track.start + start}",
-                    subject=f"{item.key}#{track.id}",
+                    id=f"{video}#{track.id}@{track.start + start}",
+                    subject=f"{video}#{track.id}",
                     fps=fps,
                     unit="px",
                     axes="camera",
                     rig=original.skeleton.name,
-                    size=motion.size,
-                    motion=track.motion[start:end],
+                    size=original.size,
+                    # A mean of a seen and a missing joint is no place: missing joints are zero.
+                    motion=(track.motion * (track.confidence > 0)[..., None])[start:end],
                     landmarks=_feet(whole, original.skeleton, feet)[start:end],
                     landmark_names=feet,
                 )
+
+
+def motions(path: Path) -> dict[str, Motion]:
+    """The one video of a file or folder, unnamed, or the videos of an annotation file by name."""
+    if sniff(path).name == "coco" and isinstance(load_json(path), dict):
+        return read_coco_videos(path)
+    return {"": read(path)}
 
 
 def videos(source: Path) -> Iterator[Path]:
