@@ -70,11 +70,14 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode(encoding)
 
 
-def _bytearray(*parts: Any) -> bytearray:
-    """A bytearray of bytes that are in the file (never of a size, which could be anything)."""
-    if parts and not isinstance(parts[0], bytes | str):
-        raise _Refused("got a bytearray of a size, expected bytes")
-    return bytearray(parts[0], *parts[1:]) if parts else bytearray()
+def _bytes(content: Any = b"", encoding: str = "latin1") -> bytes:
+    """Bytes that are in the file (never of a size, which could be anything)."""
+    return content if isinstance(content, bytes) else _encode(content, encoding)
+
+
+def _bytearray(content: Any = b"", encoding: str = "latin1") -> bytearray:
+    """As `_bytes`."""
+    return bytearray(_bytes(content, encoding))
 
 
 # numpy's own (private) makers, taken from its public reduce protocol.
@@ -91,6 +94,7 @@ def _table() -> dict[Name, Callable[..., Any]]:
         ("collections", "OrderedDict"): collections.OrderedDict,
         ("collections", "defaultdict"): collections.defaultdict,
         ("_codecs", "encode"): _encode,
+        ("builtins", "bytes"): _bytes,
         ("builtins", "bytearray"): _bytearray,
     }
     for core in ("numpy.core", "numpy._core"):
@@ -119,12 +123,13 @@ class _Unpickler(pickle.Unpickler):
         self._table = table
 
     def find_class(self, module_name: str, global_name: str) -> Any:
-        if (module_name, global_name) not in self._table:
+        module = "builtins" if module_name == "__builtin__" else module_name  # Python 2's word
+        if (module, global_name) not in self._table:
             raise _Refused(
-                f"got a pickle that uses {module_name}.{global_name}, expected numpy arrays and "
+                f"got a pickle that uses {module}.{global_name}, expected numpy arrays and "
                 "plain containers only; it was not run"
             )
-        return self._table[module_name, global_name]
+        return self._table[module, global_name]
 
     def persistent_load(self, pid: Any) -> Any:
         raise _Refused(f"got a reference to outside data ({pid!r:.60}), expected a whole file")
