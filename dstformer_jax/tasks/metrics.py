@@ -132,7 +132,7 @@ def h36m_protocol(
     rows = rows.reshape(frames.shape)
     total = {name: np.zeros(len(unique)) for name in ("mpjpe", "p_mpjpe", "n_mpjpe")}
     hits, actions = np.zeros(len(unique), int), np.full(len(unique), "", object)
-    for clip in np.flatnonzero(kept):
+    for clip in np.flatnonzero(kept).tolist():
         seen = frames[clip] >= 0
         ids = rows[clip, seen]
         # The offset of the denormalisation, (1, h / w), is gone after centring.

@@ -22,15 +22,15 @@ def rotation(angle: float, axis: int) -> np.ndarray:
     return np.roll(np.roll([[c, -s, 0], [s, c, 0], [0, 0, 1.0]], axis, 0), axis, 1)
 
 
-def test_equal_the_official_numbers(shared):
-    with np.load(shared / "golden" / "c_losses.npz") as golden:
-        pred, target = golden["metric_pred"], golden["metric_gt"]
-        np.testing.assert_allclose(metrics.mpjpe(pred, target), golden["mpjpe"], rtol=1e-12)
-        np.testing.assert_allclose(metrics.p_mpjpe(pred, target), golden["p_mpjpe"], rtol=1e-9)
-        mirrored = metrics.p_mpjpe(target * [-1, 1, 1], target)
-        np.testing.assert_allclose(mirrored, golden["p_mpjpe_mirrored"], rtol=1e-9)
-        scaled = metrics.n_mpjpe(golden["pred"], golden["target"])
-        np.testing.assert_allclose(scaled.mean(), golden["val/n_mpjpe"], rtol=1e-6)
+def test_equal_the_official_numbers(golden):
+    official = golden("c_losses")
+    pred, target = official["metric_pred"], official["metric_gt"]
+    np.testing.assert_allclose(metrics.mpjpe(pred, target), official["mpjpe"], rtol=1e-12)
+    np.testing.assert_allclose(metrics.p_mpjpe(pred, target), official["p_mpjpe"], rtol=1e-9)
+    mirrored = metrics.p_mpjpe(target * [-1, 1, 1], target)
+    np.testing.assert_allclose(mirrored, official["p_mpjpe_mirrored"], rtol=1e-9)
+    scaled = metrics.n_mpjpe(official["pred"], official["target"])
+    np.testing.assert_allclose(scaled.mean(), official["val/n_mpjpe"], rtol=1e-6)
 
 
 def test_mpjpe_of_a_shifted_pose_is_the_shift(poses):
@@ -162,11 +162,11 @@ def test_protocol_scores_the_truth_zero_and_a_shift_by_its_length():
     assert found["p_mpjpe"] == pytest.approx(aligned)
 
 
-def test_protocol_on_the_official_denormalised_predictions(shared):
-    with np.load(shared / "golden" / "d_h36m_reader.npz") as golden:
-        raw = {key.split("/")[-1]: golden[key] for key in golden.files if "raw/test/" in key}
-        frames, size = golden["split/test"], golden["hw"]
-        pose, pixels = golden["pred_norm"], golden["denormalize"]
+def test_protocol_on_the_official_denormalised_predictions(golden):
+    official = golden("d_h36m_reader")
+    raw = {key.split("/")[-1]: array for key, array in official.items() if "raw/test/" in key}
+    frames, size = official["split/test"], official["hw"]
+    pose, pixels = official["pred_norm"], official["denormalize"]
     found = metrics.h36m_protocol(
         pose,
         frames,
