@@ -86,9 +86,9 @@ def _version(path: Path) -> tuple[int, ...]:
 
 def _read_prepared(prepared: Path, split: str) -> Iterable[Sequence]:
     """The sequences of a prepared split, read through tfds without TensorFlow."""
-    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.read_only_builder import builder_from_directory
 
-    builder = tfds.builder_from_directory(prepared)
+    builder = builder_from_directory(prepared)
     if split not in builder.info.splits:
         raise ValueError(
             f"got split {split!r} of {prepared}, expected one of {sorted(builder.info.splits)}"

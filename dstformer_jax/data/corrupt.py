@@ -1,0 +1,208 @@
+"""The paper's corruption of 2D input: mixture noise on keyframes, jitter, confidence, masks.
+
+Drawing and applying are apart. `apply_noise` and `apply_mask` are arithmetic on recorded draws,
+the same for numpy, tensorflow.experimental.numpy and jax.numpy. A Sampler makes the draws, from
+one key for each virtual shard, so that any number of processes and devices draw the same numbers.
+The three Samplers draw different numbers from the same distributions.
+
+Noise as the official Augmenter2D (reference 3.9), except that jitter and the frame mask are
+independent for every clip, as the paper says; `shared=True` is the official way, one for the
+whole batch.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from .samplers import sampler
+
+Array = Any  # an array of the namespace `xp`
+Pair = tuple[Array, Array]  # for x and for y
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseTable:
+    """Parameters of the noise, in normalised coordinates; J joints."""
+
+    mean: np.ndarray  # float32 [J, 2] of the Gaussian
+    std: np.ndarray  # float32 [J, 2] of the Gaussian
+    weight: np.ndarray  # float32 [J]: share of the Gaussian; the rest is uniform
+    span: float = 0.06  # full width of the uniform, centred on 0
+    jitter: float = 0.002  # standard deviation, independent in every frame
+    keyframes: int = 27
+    curve: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # a, b, m, s
+    joint_mask: float = 0.05  # share of joints masked
+    frame_mask: float = 0.1  # share of frames masked
+
+    @classmethod
+    def read(cls, path: str | Path) -> NoiseTable:
+        """A table as written by `fit_noise`."""
+        values = json.loads(Path(path).read_text())
+        return cls(
+            mean=np.array(values["mean"], np.float32),
+            std=np.array(values["std"], np.float32),
+            weight=np.array(values["weight"], np.float32),
+            span=values["span"],
+            jitter=values["jitter"],
+            keyframes=values["keyframes"],
+            curve=tuple(values["confidence"][name] for name in "abms"),
+        )
+
+
+SHIPPED = NoiseTable.read(Path(__file__).with_name("noise.json"))
+
+
+class NoiseDraws(NamedTuple):
+    """Recorded random numbers of the noise, for K keyframes; uniforms are in [0, 1)."""
+
+    select: Array  # uniform [B, K, J]
+    gauss: Pair  # normal, each [B, K, J]
+    uniform: Pair  # uniform, each [B, K, J]
+    jitter: Pair  # normal, each [B, T, J], or [1, T, J] shared
+    confidence: Array  # normal [B, T, J]
+
+
+class MaskDraws(NamedTuple):
+    """Recorded random numbers of the mask, uniform in [0, 1)."""
+
+    joint: Array  # [B, T, J]
+    frame: Array  # [B, T, 1], or [1, T, 1] shared
+
+
+class Sampler(Protocol):
+    """Random numbers for B clips; every call is independent of the others."""
+
+    def uniform(self, *shape: int) -> Array:
+        """[B, *shape] in [0, 1)."""
+        ...
+
+    def normals(self, *shape: int) -> Pair:
+        """Two independent standard normal [B, *shape]."""
+        ...
+
+    def normal(self, *shape: int) -> Array:
+        """Standard normal [B, *shape]."""
+        ...
+
+    def common(self) -> Sampler:
+        """The same for numbers that the whole batch shares, [1, *shape]."""
+        ...
+
+
+def draw_noise(
+    random: Sampler, frames: int, joints: int, keyframes: int = 27, shared: bool = False
+) -> NoiseDraws:
+    """Draws for `apply_noise`; with `shared`, one jitter for the whole batch (official)."""
+    grid = (keyframes, joints)
+    return NoiseDraws(
+        select=random.uniform(*grid),
+        gauss=random.normals(*grid),
+        uniform=(random.uniform(*grid), random.uniform(*grid)),
+        jitter=(random.common() if shared else random).normals(frames, joints),
+        confidence=random.normal(frames, joints),
+    )
+
+
+def draw_mask(random: Sampler, frames: int, joints: int, shared: bool = False) -> MaskDraws:
+    """Draws for `apply_mask`; with `shared`, one frame mask for the whole batch (official)."""
+    frame = (random.common() if shared else random).uniform(frames, 1)
+    return MaskDraws(joint=random.uniform(frames, joints), frame=frame)
+
+
+def apply_noise(
+    motion: Array, draws: NoiseDraws, table: NoiseTable = SHIPPED, xp: ModuleType = np
+) -> Array:
+    """Moves x and y and replaces the confidence of `motion` [B, T, J, 3] (reference 3.9)."""
+    return xp.stack(_noisy(_channels(motion), draws, table, xp), axis=-1)
+
+
+def apply_mask(
+    motion: Array, draws: MaskDraws, table: NoiseTable = SHIPPED, xp: ModuleType = np
+) -> Array:
+    """Zeroes x, y and confidence of masked joints and frames of `motion` [B, T, J, 3]."""
+    return xp.stack(_masked(_channels(motion), draws, table, xp), axis=-1)
+
+
+def corrupt(
+    motion: Array,
+    keys: Array,
+    *,
+    noise: bool,
+    mask: bool,
+    table: NoiseTable = SHIPPED,
+    shared: bool = False,
+    xp: ModuleType | None = None,
+) -> Array:
+    """Noise, then mask, on `motion` [B, T, J, 3], drawn from `keys` uint32 [S, 2] of S shards.
+
+    shared: jitter and frame mask are one for the whole batch, as in the official code. xp: the
+    namespace of motion and keys; jax.numpy when None (on the device, jit-able).
+    """
+    if xp is None:
+        import jax.numpy as xp
+    if not (noise or mask):
+        return motion
+    clips, frames, joints = motion.shape[:3]
+    random = sampler(keys, clips, xp)
+    channels = _channels(motion)
+    if noise:
+        draws = draw_noise(random, frames, joints, table.keyframes, shared)
+        channels = _noisy(channels, draws, table, xp)
+    if mask:
+        channels = _masked(channels, draw_mask(random, frames, joints, shared), table, xp)
+    return xp.stack(channels, axis=-1)
+
+
+# The arithmetic is on x, y and confidence apart: arrays with a last axis of 2 or 3 are slow on
+# the CPU (a factor of 3 in TensorFlow).
+def _channels(motion: Array) -> list[Array]:
+    return [motion[..., 0], motion[..., 1], motion[..., 2]]
+
+
+def _noisy(
+    channels: list[Array], draws: NoiseDraws, table: NoiseTable, xp: ModuleType
+) -> list[Array]:
+    frames = channels[0].shape[1]
+    path = interpolation(frames, table.keyframes)[None]
+    is_gauss = draws.select < table.weight[None, None]
+    moves = []
+    for axis in range(2):
+        near = draws.gauss[axis] * table.std[None, None, :, axis] + table.mean[None, None, :, axis]
+        far = (draws.uniform[axis] - 0.5) * table.span
+        drift = xp.matmul(path, xp.where(is_gauss, near, far))
+        moves.append(drift + draws.jitter[axis] * table.jitter)
+    distance = xp.sqrt(moves[0] * moves[0] + moves[1] * moves[1])
+    return [channels[0] + moves[0], channels[1] + moves[1], _confidence(distance, draws, table, xp)]
+
+
+def _confidence(distance: Array, draws: NoiseDraws, table: NoiseTable, xp: ModuleType) -> Array:
+    """A detector's confidence for a joint that is off by `distance`."""
+    a, b, m, s = table.curve
+    raw = a / (distance + a) + distance * b + (draws.confidence * s + m)
+    return xp.clip(raw, np.float32(0), np.float32(1))
+
+
+def _masked(
+    channels: list[Array], draws: MaskDraws, table: NoiseTable, xp: ModuleType
+) -> list[Array]:
+    keep = (draws.joint > table.joint_mask) & (draws.frame > table.frame_mask)
+    return [channel * xp.asarray(keep, dtype=channel.dtype) for channel in channels]
+
+
+@lru_cache(maxsize=16)
+def interpolation(frames: int, keyframes: int) -> np.ndarray:
+    """Linear interpolation with aligned ends as a matrix, float32 [T, K].
+
+    Places are rounded to float32 as torch does: confidence depends steeply on the distance.
+    """
+    step = np.float32(keyframes - 1) / np.float32(max(frames - 1, 1))
+    place = np.arange(frames, dtype=np.float32) * step
+    distance = np.abs(place[:, None] - np.arange(keyframes, dtype=np.float32)[None])
+    return np.maximum(1 - distance, 0).astype(np.float32)

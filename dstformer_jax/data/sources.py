@@ -1,0 +1,228 @@
+"""A Source says where clips come from; SourceData is a source with its frames and its windows."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .bank import Bank
+
+NUM_SHARDS = 8  # virtual shards of every batch: 1, 2, 4 or 8 processes see the same numbers
+SUPERVISIONS = ("3d", "2d", "label", "body")
+_CHOICES = {
+    "supervision": SUPERVISIONS,
+    "input": ("pose", "motion"),
+    "short": ("resample", "pad", "drop"),
+    "tail": ("drop", "pad"),
+}
+
+
+@dataclass(frozen=True)
+class Views:
+    """Orthographic cameras around motion in world axes; angles in degrees.
+
+    Drawn: yaw and pitch are (low, high) ranges, uniform. Fixed: they list the angles, and
+    evaluation visits every yaw with every pitch.
+    """
+
+    yaw: tuple[float, ...] = (0.0, 360.0)  # about the world's vertical
+    pitch: tuple[float, ...] = (0.0, 0.0)  # the camera looks down by this
+    fixed: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("yaw", "pitch"):
+            angles = tuple(float(angle) for angle in getattr(self, name))
+            object.__setattr__(self, name, angles)
+            if not angles or (not self.fixed and len(angles) != 2):
+                raise ValueError(
+                    f"got {name} {angles} of drawn views, expected (low, high) in degrees; "
+                    "do fixed=True to list angles"
+                )
+
+    def angles(self) -> np.ndarray:
+        """Every fixed (yaw, pitch), float32 [V, 2] degrees."""
+        if not self.fixed:
+            raise ValueError("got drawn views, expected fixed ones; do Views(..., fixed=True)")
+        return np.array(list(itertools.product(self.yaw, self.pitch)), np.float32)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Clips of one prepared dataset, all of one length, supervised in one way."""
+
+    name: str
+    dataset: str  # e.g. "bvh/cmu_mocap"
+    split: str = "train"
+    frames: int = 243  # T
+    stride: int = 81  # between the starts of two windows
+    batch: int = 64  # over all processes; a multiple of 8
+    supervision: str = "3d"  # 3d | 2d | label | body
+    input: str = "pose"  # pose: its x, y with confidence 1; motion: the stored 2D
+    views: Views | None = None  # for poses in world axes
+    crop: tuple[float, float] | None = None  # range of the crop ratio; 1 fills [-1, 1]
+    scale: float = 1.0  # multiplies the pose; 0.298 a metre is the official AMASS scale
+    mask: bool = False
+    noise: bool = False
+    flip: bool = False
+    epochs: tuple[int, int] = (0, -1)  # [first, last), -1: to the end; the curriculum
+    short: str = "resample"  # sequences shorter than T: resample | pad | drop
+    tail: str = "drop"  # frames after the last full window: drop | pad
+    fps: float | None = None  # checked, not converted: prepare resamples
+
+    def __post_init__(self) -> None:
+        if isinstance(self.views, Mapping):
+            object.__setattr__(self, "views", _build(Views, self.views))
+        object.__setattr__(self, "epochs", tuple(int(epoch) for epoch in self.epochs))
+        if self.crop is not None:
+            object.__setattr__(self, "crop", tuple(float(ratio) for ratio in self.crop))
+        _check(self)
+
+    @classmethod
+    def from_config(cls, settings: Mapping[str, Any]) -> Source:
+        """A source from the config's plain dict; an unknown key is an error naming the valid."""
+        return _build(cls, settings)
+
+    def active(self, epoch: int) -> bool:
+        """Whether the source is drawn in this epoch."""
+        first, last = self.epochs
+        return first <= epoch and (last < 0 or epoch < last)
+
+
+def _build(cls: type, settings: Mapping[str, Any]) -> Any:
+    settings = dict(settings)
+    valid = [field.name for field in dataclasses.fields(cls)]
+    unknown = sorted(set(settings) - set(valid))
+    if unknown:
+        raise ValueError(f"got {cls.__name__} keys {unknown}, expected some of {valid}")
+    return cls(**settings)
+
+
+def _check(source: Source) -> None:
+    """Raises ValueError for settings that cannot work."""
+    where = f"source {source.name!r}"
+    for name, choices in _CHOICES.items():
+        if getattr(source, name) not in choices:
+            raise ValueError(
+                f"got {name} {getattr(source, name)!r} in {where}, expected one of {choices}"
+            )
+    if source.frames < 1 or source.stride < 1 or source.scale <= 0:
+        raise ValueError(
+            f"got frames {source.frames}, stride {source.stride}, scale {source.scale} in {where}, "
+            "expected positive numbers"
+        )
+    if source.batch < NUM_SHARDS or source.batch % NUM_SHARDS:
+        raise ValueError(
+            f"got batch {source.batch} in {where}, expected a multiple of {NUM_SHARDS}; "
+            f"do batch={max(1, round(source.batch / NUM_SHARDS)) * NUM_SHARDS}"
+        )
+    if source.crop is not None and not 0 < source.crop[0] <= source.crop[1]:
+        raise ValueError(f"got crop {source.crop} in {where}, expected 0 < low <= high")
+    if source.views is not None and source.input == "motion":
+        raise ValueError(
+            f"got views with input 'motion' in {where}, expected input 'pose': "
+            "stored 2D cannot be seen from another side"
+        )
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The clips of a source: N windows of its bank."""
+
+    spans: np.ndarray  # int32 [N, 2]: first frame in the bank, length (< T when short)
+    sequence: np.ndarray  # int32 [N]: which sequence
+    resampled: np.ndarray  # bool [N]: stretched to T frames instead of padded
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+
+def index_windows(
+    lengths: np.ndarray, frames: int, stride: int, short: str = "resample", tail: str = "drop"
+) -> Windows:
+    """Windows of `frames` every `stride` frames of sequences that lie end to end.
+
+    Follows the official split_clips (reference 3.2), except that the last sequence is treated
+    like all others (there it is lost when it is short) and that tails may be kept.
+
+    lengths: int [S], frames of every sequence. short: what becomes of sequences shorter than a
+    window ("resample" | "pad" | "drop"); tail: of the frames after the last full window
+    ("drop" | "pad").
+    """
+    lengths = np.asarray(lengths, np.int64)
+    starts = np.cumsum(lengths) - lengths
+    full = np.maximum((lengths - frames) // stride + 1, 0)
+    covered = np.where(full > 0, (full - 1) * stride + frames, 0)
+    is_short = lengths < frames
+    extra = np.where(is_short, short != "drop", (tail == "pad") & (lengths > covered))
+    counts = full + extra
+    sequence = np.repeat(np.arange(len(lengths)), counts)
+    order = np.arange(len(sequence)) - np.repeat(np.cumsum(counts) - counts, counts)
+    first = order * stride
+    span = np.minimum(frames, lengths[sequence] - first)
+    return Windows(
+        spans=np.stack([starts[sequence] + first, span], axis=1).astype(np.int32),
+        sequence=sequence.astype(np.int32),
+        resampled=is_short[sequence] & (short == "resample"),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class SourceData:
+    """A source with its frames and windows."""
+
+    source: Source
+    bank: Bank
+    windows: Windows
+
+    @classmethod
+    def open(cls, source: Source, data_dir: str | Path) -> SourceData:
+        """Opens the bank of the source; ValueError when it lacks what the source asks for."""
+        return cls.of(source, Bank.open(data_dir, source.dataset, source.split))
+
+    @classmethod
+    def of(cls, source: Source, bank: Bank) -> SourceData:
+        """The source on a bank at hand."""
+        _check_bank(source, bank)
+        windows = index_windows(
+            bank.lengths, source.frames, source.stride, source.short, source.tail
+        )
+        if not len(windows):
+            raise ValueError(
+                f"got no clip of {source.frames} frames from {bank.path}, expected at least one; "
+                "lower frames or do short='resample'"
+            )
+        return cls(source, bank, windows)
+
+    @property
+    def unit(self) -> str:
+        """Unit of the stored pose: m | px | normalised."""
+        return self.bank.sequences[0]["unit"]
+
+
+def _check_bank(source: Source, bank: Bank) -> None:
+    where = f"source {source.name!r} on {bank.path}"
+    needed = {source.input, "pose"} if source.supervision == "3d" else {source.input}
+    for name in sorted(needed):
+        if len(getattr(bank, name)) == 0:
+            raise ValueError(
+                f"got {where}, which has no {name}, expected it for supervision "
+                f"{source.supervision!r} with input {source.input!r}"
+            )
+    for fact in ("unit", "axes", "fps"):
+        values = sorted({row[fact] for row in bank.sequences})
+        if len(values) > 1 and (fact != "fps" or source.fps is not None):
+            raise ValueError(f"got {fact} {values} in {where}, expected one; prepare them apart")
+        if fact == "fps" and source.fps is not None and abs(values[0] - source.fps) > 0.01:
+            raise ValueError(
+                f"got fps {values[0]} in {where}, expected {source.fps}; prepare it at that rate"
+            )
+    if source.views is not None and bank.sequences[0]["axes"] != "world":
+        raise ValueError(
+            f"got views for camera axes in {where}, expected world axes; do views=None"
+        )
