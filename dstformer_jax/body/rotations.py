@@ -1,0 +1,95 @@
+"""Rotations as vectors (axis times angle), matrices and the 6D form, with finite gradients.
+
+The textbook formulas divide by the angle, and their gradients are NaN at the rest pose; here every
+division is by something that is never 0. `xp` is numpy or jax.numpy.
+"""
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from dstformer_jax.body.skeleton import SMPL24
+
+Array = Any
+_SMALL = 1e-6  # squared angles below this use the series; its next term is under float32's step
+
+
+def to_matrix(vectors: Array, xp: ModuleType = np) -> Array:
+    """Rotation vectors `[..., 3]` (radians) to matrices `[..., 3, 3]`, by Rodrigues' formula."""
+    square = xp.sum(vectors**2, axis=-1)[..., None, None]
+    safe = xp.where(square < _SMALL, xp.ones_like(square), square)
+    angle = xp.sqrt(safe)
+    first = xp.where(square < _SMALL, 1 - square / 6, xp.sin(angle) / angle)
+    second = xp.where(square < _SMALL, 0.5 - square / 24, (1 - xp.cos(angle)) / safe)
+    x, y, z = vectors[..., 0], vectors[..., 1], vectors[..., 2]
+    zero = xp.zeros_like(x)
+    rows = [xp.stack(row, axis=-1) for row in ([zero, -z, y], [z, zero, -x], [-y, x, zero])]
+    cross = xp.stack(rows, axis=-2)
+    eye = xp.broadcast_to(xp.eye(3, dtype=vectors.dtype), cross.shape)
+    return eye + first * cross + second * xp.einsum("...ij,...jk->...ik", cross, cross)
+
+
+def to_vector(matrices: Array, xp: ModuleType = np) -> Array:
+    """Rotation matrices `[..., 3, 3]` to rotation vectors `[..., 3]` of angle 0 to pi."""
+    w, imaginary = _quaternion(matrices, xp)
+    square = xp.sum(imaginary**2, axis=-1, keepdims=True)
+    safe = xp.where(square < _SMALL, xp.ones_like(square), square)
+    length = xp.sqrt(safe)
+    scale = xp.where(square < _SMALL, 2 - square / 3, 2 * xp.arctan2(length, w) / length)
+    return scale * imaginary
+
+
+def from_six(six: Array, xp: ModuleType = np) -> Array:
+    """The 6D form `[..., 6]` to matrices `[..., 3, 3]` (Zhou et al. 2019).
+
+    The six numbers are the first two columns, interleaved as a `[3, 2]` matrix, as in the official
+    head; Gram-Schmidt makes them a rotation.
+    """
+    first = _unit(six[..., 0::2], xp)
+    along = xp.sum(first * six[..., 1::2], axis=-1, keepdims=True)
+    second = _unit(six[..., 1::2] - along * first, xp)
+    third = xp.cross(first, second)
+    return xp.stack([first, second, third], axis=-1)
+
+
+def to_six(matrices: Array) -> Array:
+    """Matrices `[..., 3, 3]` to the 6D form `[..., 6]` that `from_six` reads."""
+    return matrices[..., :2].reshape(*matrices.shape[:-2], 6)
+
+
+def flip_vectors(vectors: Array, xp: ModuleType = np) -> Array:
+    """Mirrors SMPL poses `[..., 24, 3]`: left and right change places, y and z their sign."""
+    swapped = xp.take(vectors, SMPL24.mirror, axis=-2)
+    return xp.concatenate([swapped[..., :1], -swapped[..., 1:]], axis=-1)
+
+
+def _unit(vectors: Array, xp: ModuleType) -> Array:
+    """Unit vectors; lengths below 1e-6 count as 1e-6, as torch's normalize does."""
+    square = xp.sum(vectors**2, axis=-1, keepdims=True)
+    floor = xp.asarray(1e-12, dtype=vectors.dtype)
+    return vectors / xp.sqrt(xp.maximum(square, floor))
+
+
+def _quaternion(matrices: Array, xp: ModuleType) -> tuple[Array, Array]:
+    """Unit quaternions with w >= 0, as w `[..., 1]` and imaginary part `[..., 3]`.
+
+    Each of the four products with one component is a column read off the matrix; the one with the
+    largest component is well conditioned, at half turns too (Shepperd 1978).
+    """
+    m = [[matrices[..., i, j] for j in range(3)] for i in range(3)]
+    xx, yy, zz = m[0][0], m[1][1], m[2][2]
+    wx, wy, wz = m[2][1] - m[1][2], m[0][2] - m[2][0], m[1][0] - m[0][1]
+    xy, xz, yz = m[0][1] + m[1][0], m[0][2] + m[2][0], m[1][2] + m[2][1]
+    products = [
+        [1 + xx + yy + zz, wx, wy, wz],
+        [wx, 1 + xx - yy - zz, xy, xz],
+        [wy, xy, 1 - xx + yy - zz, yz],
+        [wz, xz, yz, 1 - xx - yy + zz],
+    ]
+    table = xp.stack([xp.stack(row, axis=-1) for row in products], axis=-2)
+    best = xp.argmax(xp.stack([products[i][i] for i in range(4)], axis=-1), axis=-1)
+    chosen = xp.take_along_axis(table, best[..., None, None], axis=-2)[..., 0, :]
+    quaternion = chosen / xp.sqrt(xp.sum(chosen**2, axis=-1, keepdims=True))
+    sign = xp.where(quaternion[..., :1] < 0, -1, 1).astype(quaternion.dtype)
+    return sign * quaternion[..., :1], sign * quaternion[..., 1:]
