@@ -224,7 +224,7 @@ def _write(
             file_format="array_record",
         )
         with contextlib.redirect_stdout(io.StringIO()):  # tfds talks of downloading
-            writer.download_and_prepare()
+            writer.download_and_prepare(download_dir=str(work.path / "downloads"))
     finally:
         logging.set_verbosity(verbosity)
         tfds.enable_progress_bar()
