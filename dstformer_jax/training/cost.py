@@ -6,12 +6,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dstformer_jax.data import pipeline
 from dstformer_jax.models.network import forward_flops
 from dstformer_jax.training import logs, parallel
 from dstformer_jax.training.experiment import Experiment
 from dstformer_jax.training.state import abstract_state
-from dstformer_jax.training.step import Steps
+from dstformer_jax.training.step import Steps, example
 
 # Share of the measured matrix-product rate that a train step reached on 2 CPU cores and is
 # assumed everywhere: attention, element-wise work and the optimiser take the rest.
@@ -49,7 +48,7 @@ def memory_bytes(experiment: Experiment, backend: parallel.Jit) -> dict[str, int
     """Bytes a device needs for a step of each source, as the compiler plans them."""
     steps, state, needed = Steps(experiment, backend), abstract_state(experiment, backend), {}
     for data in experiment.data:
-        placed = steps.place(data.source, pipeline.example(data, jax.process_count()))
+        placed = steps.place(data.source, example(data))
         analysis = steps.lower(data.source, state, placed).compile().memory_analysis()
         needed[data.source.name] = (
             analysis.argument_size_in_bytes

@@ -14,6 +14,7 @@ from dstformer_jax.data import pipeline
 from dstformer_jax.training.parallel import Jit
 
 Rows = dict[str, np.ndarray]
+AHEAD = 2  # batches the device may still be busy with
 
 
 class Evaluator:
@@ -46,10 +47,16 @@ class Evaluator:
         """Every metric of every source, or None when `stop()` came true on the way."""
         results = {}
         for name, source in self._sources.items():
-            batches, index = pipeline.evaluation(source, self._seed)
+            batches, index = pipeline.evaluation(
+                source,
+                self._seed,
+                process_index=jax.process_index(),
+                process_count=jax.process_count(),
+            )
             rows = self._rows(variables, batches, stop)
             if rows is None:
                 return None
+            index = {**index, "supervision": np.array(source.source.supervision)}
             summary = self._task.summarise(order_rows(rows), index)
             results.update({f"eval/{name}/{metric}": v for metric, v in summary.items()})
         return results
@@ -62,18 +69,15 @@ class Evaluator:
         for batch in batches:
             if stop():
                 return None
-            batch = {k: v for k, v in batch.items() if k != "keys"}
-            placed = self._backend.place(self._backend.local(batch))
-            waiting.append((self._measure(variables, placed), batch["index"]))
-            if len(waiting) > 2:
-                fetched.append(self._fetch(*waiting.popleft()))
-        fetched += [self._fetch(*pair) for pair in waiting]
+            placed = self._backend.place({k: v for k, v in batch.items() if k != "keys"})
+            rows = self._measure(variables, placed)
+            waiting.append({**rows, "index": placed["index"]})
+            if len(waiting) > AHEAD:
+                fetched.append(self._backend.fetch_rows(waiting.popleft()))
+        fetched += [self._backend.fetch_rows(rows) for rows in waiting]
         if not fetched:
             raise ValueError("got an evaluation source without clips; do check eval.sources")
         return {name: np.concatenate([rows[name] for rows in fetched]) for name in fetched[0]}
-
-    def _fetch(self, rows: Any, index: np.ndarray) -> Rows:
-        return {**self._backend.fetch_rows(rows), "index": index}
 
 
 def measure_rows(
@@ -84,7 +88,8 @@ def measure_rows(
     def measure(variables: dict[str, Any], batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         outputs = network.apply(variables, batch["motion"], train=False)
         if flip:
-            mirrored = network.apply(variables, task.mirror_input(batch["motion"]), train=False)
+            reflection = task.mirror_input(batch["motion"])
+            mirrored = network.apply(variables, reflection, train=False)
             outputs = average(outputs, task.mirror(mirrored))
         return task.measure(outputs, batch)
 

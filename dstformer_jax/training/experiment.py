@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from dstformer_jax.data import pipeline
 from dstformer_jax.data.plan import Plan
 from dstformer_jax.data.sources import Source, SourceData
 from dstformer_jax.models.network import Network, build_network
@@ -46,26 +47,20 @@ class Experiment:
         }
 
 
-def build(config: Config) -> Experiment:
+def build(config: Any) -> Experiment:
     """Builds the experiment of a config.
 
     Raises:
       ValueError: anything in the config that cannot work: a name, a path, a size.
     """
     config = plain(config)
-    task = build_task(config["task"])
+    task = build_task(config["task"], config["weights"])
     network = build_network(config["model"], task.head)
     data = open_sources(config["sources"], config["data"]["path"])
     tests = open_sources(config["eval"]["sources"], config["data"]["path"])
-    plan = Plan(
-        sources=tuple(item.source for item in data),
-        num_windows=tuple(len(item.windows) for item in data),
-        epochs=config["epochs"],
-        seed=config["seed"],
-        order=config["data"].get("order", "shuffled"),
-    )
+    order = config["data"].get("order", "shuffled")
+    plan = pipeline.open_plan(data, config["epochs"], config["seed"], order)
     check_frames(network, (*data, *tests))
-    check_weights(config["weights"], task)
     shapes = variable_shapes(network, max(item.source.frames for item in (*data, *tests)))
     return Experiment(
         config=config,
@@ -91,14 +86,18 @@ def plain(config: Any) -> Any:
     return config
 
 
-def build_task(settings: Config) -> Any:
-    """The task that `config.task.name` names, with the other settings as its fields."""
+def build_task(settings: Config, weights: Config) -> Any:
+    """The task that `config.task.name` names, with the other settings as its fields.
+
+    Its loss terms are those with a weight other than 0: what is not weighed costs nothing.
+    """
     settings = dict(settings)
     name = settings.pop("name")
     if name not in TASKS:
         raise ValueError(f"got task.name={name!r}, expected one of {sorted(TASKS)}")
     try:
-        return TASKS[name](**settings)
+        TASKS[name](**{"terms": tuple(weights), **settings})  # refuses unknown weights
+        return TASKS[name](**{"terms": tuple(n for n, w in weights.items() if w), **settings})
     except TypeError as error:
         raise ValueError(f"got task settings {sorted(settings)}: {error}") from error
 
@@ -121,12 +120,6 @@ def check_frames(network: Network, data: tuple[SourceData, ...]) -> None:
                 f"got source {item.source.name!r} with frames={item.source.frames}, expected at "
                 f"most model.maxlen={maxlen}; do raise one or lower the other"
             )
-
-
-def check_weights(weights: Config, task: Any) -> None:
-    """Raises ValueError for a weight of a term that the task never gives."""
-    if unknown := sorted(set(weights) - set(task.terms)):
-        raise ValueError(f"got weights.{unknown[0]}, expected one of {sorted(task.terms)}")
 
 
 def variable_shapes(network: Network, frames: int) -> dict[str, Any]:

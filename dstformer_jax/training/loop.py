@@ -17,7 +17,7 @@ from dstformer_jax.training.cost import train_flops
 from dstformer_jax.training.experiment import Experiment
 from dstformer_jax.training.interrupt import Interrupt, Interrupted
 from dstformer_jax.training.state import State, begin
-from dstformer_jax.training.step import Metrics, Steps
+from dstformer_jax.training.step import Metrics, Steps, noise_table
 
 AHEAD = 2  # steps the host may run ahead of the device: enough to keep it busy, bounded in memory
 
@@ -84,7 +84,7 @@ class Loop:
         self.window = Window(experiment, logs.peak_flops(config.get("peak_tflops")))
         self.profile = Profile(config.get("profile") or {}, Path(log.workdir) / "profile")
         self.results: dict[str, float] = {}
-        self.alarm: str | None = None
+        self.alarmed = False
 
     def run(self, state: State, done: int) -> dict[str, float]:
         """Steps from `done` to the end of the plan."""
@@ -116,6 +116,8 @@ class Loop:
                 done,
                 feed=settings.get("feed", "tf"),
                 corrupt_on=settings.get("corrupt_on", "host"),
+                shared=settings.get("shared", False),
+                table=noise_table(settings),
                 process_index=jax.process_index(),
                 process_count=jax.process_count(),
             )
@@ -149,9 +151,9 @@ class Loop:
         self.log.write(step, {"epoch": draw.epoch, **values})
         self.log.say(logs.sentence(step, total, draw.epoch, values))
         alarm = self.experiment.task.alarm(step, values)
-        if alarm != self.alarm:
-            self.log.say(f"WARNING: {alarm}" if alarm else f"over at step {step}: {self.alarm}")
-            self.alarm = alarm
+        if bool(alarm) != self.alarmed:
+            self.log.say(f"WARNING: {alarm}" if alarm else f"step {step}: the last warning is over")
+        self.alarmed = bool(alarm)
 
     def _evaluate(self, state: State, done: int, epoch: int) -> dict[str, float] | None:
         """Results on every test source; None when a stop was asked for meanwhile."""
@@ -235,11 +237,11 @@ class Window:
 
 
 class Profile:
-    """Traces some steps for TensorBoard's profiler: `profile = {"start": 20, "steps": 5}`."""
+    """Traces some steps for TensorBoard's profiler: `profile = {"start": 20, "num_steps": 5}`."""
 
     def __init__(self, settings: Mapping[str, int], folder: Path):
         self._first = settings.get("start", 0)
-        self._last = self._first + settings.get("steps", 0) - 1
+        self._last = self._first + settings.get("num_steps", 0) - 1
         self._folder = folder
 
     def step(self, step: int) -> "Profile":

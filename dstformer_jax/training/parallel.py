@@ -133,11 +133,6 @@ class Jit:
 
         return multihost_utils.process_allgather(rows, tiled=True)
 
-    def local(self, batch: Batch) -> Batch:
-        """This process's part of a batch that every process holds whole (evaluation)."""
-        count, index = jax.process_count(), jax.process_index()
-        return {name: np.split(array, count)[index] for name, array in batch.items()}
-
 
 class Pmap(Jit):
     """`jax.pmap` over this process's devices with the state passed whole (in_axes None)."""

@@ -1,6 +1,7 @@
 """The train step: one pure function, and its compiled programs, one for each kind of batch."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -8,7 +9,8 @@ import jax.numpy as jnp
 import optax
 
 from dstformer_jax.data import pipeline
-from dstformer_jax.data.sources import Source
+from dstformer_jax.data.corrupt import SHIPPED, NoiseTable, corrupt
+from dstformer_jax.data.sources import Source, SourceData
 from dstformer_jax.training import optim, parallel
 from dstformer_jax.training.experiment import Experiment
 from dstformer_jax.training.parallel import Reduce
@@ -23,7 +25,7 @@ def make_step(
     experiment: Experiment,
     reduce: Reduce,
     supervision: str = "3d",
-    corrupt: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
+    corruption: Corruption | None = None,
 ) -> Callable[[State, dict[str, jax.Array]], tuple[State, Metrics]]:
     """The pure train step of one kind of batch.
 
@@ -31,7 +33,7 @@ def make_step(
       experiment: gives network, task, optimiser, weights, frozen parameters and seed.
       reduce: global means and gathers, from the back end.
       supervision: what the batch's target is, "3d" | "2d" | "label" | "body".
-      corrupt: (motion [B, T, J, 3], keys [S, 2]) -> motion, corruption on the device.
+      corruption: (motion [B, T, J, 3], keys [S, 2]) -> motion, corruption on the device.
 
     Returns:
       step(state, batch) -> (state, metrics); the metrics are global float32 scalars: "loss", each
@@ -57,8 +59,8 @@ def make_step(
         return total, ({"loss": total, **terms, **watched}, stats)
 
     def step(state: State, batch: dict[str, jax.Array]) -> tuple[State, Metrics]:
-        if corrupt is not None:
-            batch = {**batch, "motion": corrupt(batch["motion"], batch["keys"])}
+        if corruption is not None:
+            batch = {**batch, "motion": corruption(batch["motion"], batch["keys"])}
         gradients, (metrics, stats) = jax.grad(loss, has_aux=True)(state.params, state, batch)
         gradients = reduce.gradients(gradients)
         updates, opt_state = experiment.optimizer.update(gradients, state.opt_state, state.params)
@@ -71,6 +73,8 @@ def make_step(
 
 def weighted_sum(terms: Mapping[str, jax.Array], weights: Mapping[str, float]) -> jax.Array:
     """The loss. A term without a weight is an error; a term of weight 0 is only reported."""
+    if not terms:
+        raise ValueError("got no loss term for a kind of source, expected one in config.weights")
     if missing := sorted(set(terms) - set(weights)):
         raise ValueError(
             f"got the loss term {missing[0]!r} without a weight, expected one in config.weights; "
@@ -93,7 +97,7 @@ class Steps:
         for data in self._experiment.data:
             kind = self._kind(data.source)
             if kind not in self._compiled:
-                placed = self.place(data.source, pipeline.example(data, jax.process_count()))
+                placed = self.place(data.source, example(data))
                 self._compiled[kind] = self.lower(data.source, state, placed).compile()
 
     def place(self, source: Source, batch: parallel.Batch) -> Batch:
@@ -122,4 +126,28 @@ class Steps:
         """Corruption on the device, when the config puts it there and the source wants any."""
         if not self._on_device or not (source.noise or source.mask):
             return None
-        return pipeline.device_corruption(source)
+        settings = self._experiment.config["data"]
+        return partial(
+            corrupt,
+            noise=source.noise,
+            mask=source.mask,
+            table=noise_table(settings),
+            shared=settings.get("shared", False),
+        )
+
+
+def noise_table(settings: Mapping[str, Any]) -> NoiseTable:
+    """The noise that `config.data.noise` names (a file of `fit_noise`), or the shipped."""
+    path = settings.get("noise")
+    return NoiseTable.read(path) if path else SHIPPED
+
+
+def example(data: SourceData) -> parallel.Batch:
+    """A batch of this process with the shapes and types of the training batches of a source."""
+    batches, _ = pipeline.evaluation(
+        data,
+        corrupt_on="device",
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+    return next(iter(batches))
