@@ -160,7 +160,9 @@ def _points(
     pose = rig.pose(bvh, unit)
     landmarks, names = rig.present_landmarks(bvh, unit)
     if up == "z":
-        pose, landmarks = (p[..., [0, 2, 1]] * np.float32([1, 1, -1]) for p in (pose, landmarks))
+        pose, landmarks = (
+            p[..., [0, 2, 1]] * np.array([1, 1, -1], np.float32) for p in (pose, landmarks)
+        )
     return pose, landmarks, names
 
 

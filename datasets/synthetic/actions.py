@@ -5,6 +5,7 @@ A name without `_l` or `_r` means both sides. What a pose does not name is at re
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,7 +44,7 @@ class Action:
     spinning: tuple[float, float] = field(default=(0.0, 0.0))  # degrees a second, steady
 
 
-def _both(pose: dict[str, float]) -> dict[str, float]:
+def _both(pose: Mapping[str, float]) -> dict[str, float]:
     named: dict[str, float] = {}
     for name, value in pose.items():
         names = (f"{name}_l", f"{name}_r") if name in LIMB else (name,)
@@ -51,7 +52,7 @@ def _both(pose: dict[str, float]) -> dict[str, float]:
     return named
 
 
-def poses(*keyed: tuple[float, dict[str, float]]) -> dict[str, Curve]:
+def poses(*keyed: tuple[float, Mapping[str, float]]) -> dict[str, Curve]:
     """Curves through whole-body key poses (phase, pose)."""
     keys = np.array([phase for phase, _ in keyed])
     full = [_both(pose) for _, pose in keyed]
@@ -59,7 +60,7 @@ def poses(*keyed: tuple[float, dict[str, float]]) -> dict[str, Curve]:
     return {name: (keys, np.array([pose.get(name, REST[name]) for pose in full])) for name in moved}
 
 
-def gait(steady: dict[str, float] | None = None, **curves: str) -> dict[str, Curve]:
+def gait(steady: Mapping[str, float] | None = None, **curves: str) -> dict[str, Curve]:
     """Curves given as "phase:degrees ...": limbs on the left, half a cycle later on the right."""
     found = poses((0.0, steady or {}))
     for name, text in curves.items():

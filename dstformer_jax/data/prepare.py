@@ -45,9 +45,9 @@ def load_builder(dataset: str) -> type[SequenceBuilder]:
             f"got --dataset={dataset}, expected one of {', '.join(builder_names()) or 'none'} "
             f"(folders of {BUILDERS})"
         )
-    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.utils import add_sys_path
 
-    with tfds.core.utils.add_sys_path(BUILDERS):
+    with add_sys_path(BUILDERS):
         return importlib.import_module(f"{dataset}.{dataset}_dataset_builder").Builder
 
 
@@ -208,7 +208,7 @@ def _write(
     import tensorflow_datasets as tfds
     from absl import logging
 
-    for leftover in root.glob(f"{prepared.name}.incomplete*"):
+    for leftover in root.glob(f"incomplete.*_{prepared.name}"):
         shutil.rmtree(leftover)
     config = root.name if root.name == "default" else tfds.core.BuilderConfig(name=root.name)
     verbosity = logging.get_verbosity()

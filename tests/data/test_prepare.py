@@ -265,27 +265,50 @@ def test_options_become_flags(source, tmp_path, capsys):
     assert "100% free" in capsys.readouterr().out
 
 
-def test_killed_run_goes_on(source, tmp_path, builders):
+@pytest.fixture
+def elsewhere(source, tmp_path, builders):
+    """elsewhere(before): a process that runs `before`, then prepares the dataset."""
+
+    def start(before: str = "") -> subprocess.Popen:
+        code = f"""
+from pathlib import Path
+from dstformer_jax.data import prepare as command
+command.BUILDERS = Path({str(builders)!r})
+Builder = command.load_builder("lines")
+{before}
+paths = ["--source={source}", "--data_dir={tmp_path / "data"}"]
+raise SystemExit(command.main(["--dataset=lines", "--quiet", "--wait=0.2", *paths]))
+"""
+        root = Path(command.__file__).parents[2]
+        environment = os.environ | {"PYTHONPATH": str(root)}
+        arguments = [sys.executable, "-c", code]
+        return subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, text=True)
+
+    return start
+
+
+def test_killed_while_reading(source, tmp_path, elsewhere):
     """SIGKILL while reading: the next run reads only what was not finished."""
-    code = (
-        f"from dstformer_jax.data import prepare as p; from pathlib import Path; "
-        f"p.BUILDERS = Path({str(builders)!r}); "
-        f"raise SystemExit(p.main(['--dataset=lines', '--source={source}', "
-        f"'--data_dir={tmp_path / 'data'}', '--wait=0.2', '--quiet']))"
-    )
-    root = Path(command.__file__).parents[2]
-    environment = os.environ | {"PYTHONPATH": str(root)}
-    arguments = [sys.executable, "-c", code]
-    process = subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    while "b.txt" not in process.stdout.readline():
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    load_builder("lines").reads.clear()  # pyright: ignore
+    with elsewhere() as process:
+        while "b.txt" not in process.stdout.readline():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert not list((tmp_path / "data").rglob("dataset_info.json"))
     run(source, tmp_path / "data", wait=0.2)
     read = load_builder("lines").reads  # pyright: ignore
     assert "a.txt" not in read
     assert {"c.txt", "d_test.txt"} <= set(read)
+    assert Bank.open(tmp_path / "data", "lines", "train").lengths.tolist() == [3, 4, 3, 3]
+
+
+def test_killed_while_writing(source, tmp_path, elsewhere):
+    """Half-written records are swept away and written again; nothing is read twice."""
+    with elsewhere("import os; Builder._generate_examples = lambda *_: os._exit(9)") as process:
+        process.wait()
+    assert process.returncode == 9
+    root = tmp_path / "data" / "lines" / "default"
+    assert len(list(root.iterdir())) == 2  # the work folder and what tfds had begun
+    run(source, tmp_path / "data", wait=0.2)
+    assert set(load_builder("lines").reads) == {"bad.txt"}  # pyright: ignore
+    assert [path.name for path in root.iterdir()] == ["1.0.0"]
     assert Bank.open(tmp_path / "data", "lines", "train").lengths.tolist() == [3, 4, 3, 3]
