@@ -275,3 +275,23 @@ def test_real_motion(shared, tmp_path, name, files, splits):
             assert -0.1 < np.median(pose[:, [3, 6], 1].min(1)) < 3.0
     if len(splits) == 2:
         assert not subjects["train"] & subjects["test"]
+
+
+def test_one_take_in_two_rigs(shared, tmp_path):
+    """CMU 01_01 at 120 fps in cgspeed units after a T-pose, and at 60 fps in cm: the same motion.
+
+    The cgspeed skeleton lacks the thorax segment, so all above the belly is 11.7 cm lower.
+    """
+    original = tmp_path / "original"
+    original.mkdir()
+    shutil.copy(shared / "data/cmu_mocap/original_files/01_01.bvh", original)
+    converted = tmp_path / "converted"
+    converted.mkdir()
+    shutil.copy(shared / "data/cmu_mocap/bvh/01_01.bvh", converted)
+    cgspeed, asf = bank(original), bank(converted)
+    assert (cgspeed.sequences[0]["rig"], asf.sequences[0]["rig"]) == ("cgspeed31", "asf31")
+    below = [H36M17.index(name) for name in ("root", "left_ankle", "right_ankle", "belly")]
+    np.testing.assert_allclose(cgspeed.pose[:, below], asf.pose[:, below], atol=1e-3)
+    above = [H36M17.index(name) for name in ("neck", "head", "left_wrist", "right_wrist")]
+    gap = np.linalg.norm(cgspeed.pose[:, above] - asf.pose[:, above], axis=-1)
+    np.testing.assert_allclose(gap, 0.117, atol=2e-3)
