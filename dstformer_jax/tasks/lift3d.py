@@ -155,7 +155,7 @@ def _frame_errors(pred: np.ndarray, true: np.ndarray) -> dict[str, np.ndarray]:
         "p_mpjpe": metrics.p_mpjpe(pred, true),
         "n_mpjpe": metrics.n_mpjpe(pred, true),
         "depth_error": depth,
-        "zero_depth_error": np.abs(true[..., 2]).mean(-1),
+        "zero_depth": metrics.mpjpe(true * np.array([1, 1, 0]), true),
         "mpjve": np.pad(metrics.mpjve(pred, true), late[0], constant_values=nan),
         "acceleration_error": np.pad(
             metrics.acceleration_error(pred, true), late[1], constant_values=nan
@@ -169,6 +169,7 @@ def _mocap_errors(rows: Rows, index: dict[str, Any]) -> dict[str, float]:
     errors = _frame_errors(rows["pose"] * to_mm, rows["target"] * to_mm)
     valid = rows["valid"]
     out = {name: float(np.nanmean(np.where(valid, e, np.nan))) for name, e in errors.items()}
+    out["frames"] = float(valid.sum())
     for label in ("rig", "action"):
         groups: dict[str, list[np.ndarray]] = defaultdict(list)
         for group, clip, ok in zip(index[label], errors["mpjpe"], valid, strict=True):
