@@ -94,9 +94,7 @@ class Layer(nn.Module):
             return self.st(x, deterministic)
         if self.design == "ts":
             return self.ts(x, deterministic)
-        streams = (
-            (self.spatial, self.temporal) if self.design == "parallel" else (self.st, self.ts)
-        )
+        streams = (self.spatial, self.temporal) if self.design == "parallel" else (self.st, self.ts)
         first, second = (stream(x, deterministic) for stream in streams)
         self.sow("intermediates", "streams", (first, second))
         if self.design == "average":
@@ -122,7 +120,8 @@ class DSTformer(nn.Module):
       attention: see `attend`.
       scan_layers: runs the levels as one `lax.scan`. Parameters stay one subtree a level.
       remat: "layer" recomputes every level in the backward pass, "dots" keeps matrix products.
-      init: "official", or "fan_in" for narrow models.
+      initialiser: "official", or "fan_in" for narrow models (`init` in a config; Flax owns that
+        name here).
       dropout, attention_dropout, drop_path: rates, 0 in every official configuration;
         drop_path grows linearly with depth.
 
@@ -142,7 +141,7 @@ class DSTformer(nn.Module):
     attention: Implementation = "auto"
     scan_layers: bool = False
     remat: Remat = "none"
-    init: Init = "official"
+    initialiser: Init = "official"
     dropout: float = 0.0
     attention_dropout: float = 0.0
     drop_path: float = 0.0
@@ -157,9 +156,9 @@ class DSTformer(nn.Module):
             self.attention_dropout,
             self.dtype,
             self.attention,
-            self.init,
+            self.initialiser,
         )
-        embedding = embedding_initialiser(self.init)
+        embedding = embedding_initialiser(self.initialiser)
         self.joints_embed = options.dense(self.dim_feat, "joints_embed")
         self.pos_embed = self.param("pos_embed", embedding, (self.num_joints, self.dim_feat))
         self.temp_embed = self.param("temp_embed", embedding, (self.maxlen, self.dim_feat))
@@ -222,7 +221,8 @@ class DSTformer(nn.Module):
         def level(carry: Array, inputs: tuple[Any, Array | None]) -> tuple[Array, None]:
             params, key = inputs
             rngs = None if key is None else {"dropout": key}
-            return layer.apply({"params": params}, carry, deterministic, rngs=rngs), None
+            output: Any = layer.apply({"params": params}, carry, deterministic, rngs=rngs)
+            return output, None
 
         if self.remat != "none":
             level = jax.checkpoint(level, policy=_remat_policy(self.remat), prevent_cse=False)
@@ -232,7 +232,7 @@ class DSTformer(nn.Module):
         for field, choices in (
             ("design", Design),
             ("norm", Norm),
-            ("init", Init),
+            ("initialiser", Init),
             ("remat", Remat),
             ("attention", Implementation),
         ):

@@ -14,14 +14,14 @@ class PoseHead(nn.Module):
     """
 
     dim_out: int = 3
-    init: Init = "official"
+    initialiser: Init = "official"
 
     @nn.compact
     def __call__(self, representation: jax.Array, train: bool = False) -> jax.Array:
         dense = nn.Dense(
             self.dim_out,
             dtype=jnp.float32,
-            kernel_init=kernel_initialiser(self.init),
+            kernel_init=kernel_initialiser(self.initialiser),
             name="dense",
         )
         return dense(representation.astype(jnp.float32))

@@ -55,7 +55,7 @@ def build_network(model: Mapping[str, Any], head: str = "pose") -> Network:
     backbone = DSTformer(**backbone_fields(model))
     if head not in HEADS:
         raise ValueError(f"got head {head!r}, expected one of {sorted(HEADS)}")
-    return Network(backbone, HEADS[head](init=backbone.init), head)
+    return Network(backbone, HEADS[head](initialiser=backbone.initialiser), head)
 
 
 def backbone_fields(model: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,6 +66,8 @@ def backbone_fields(model: Mapping[str, Any]) -> dict[str, Any]:
         if size not in SIZES:
             raise ValueError(f"got model.size={size!r}, expected one of {sorted(SIZES)}")
         fields = {**dataclasses.asdict(SIZES[size]), **_without_none(fields)}
+    if "init" in fields:  # Flax modules have a method of that name
+        fields["initialiser"] = fields.pop("init")
     valid = {f.name for f in dataclasses.fields(DSTformer)} - {"parent", "name"}
     if unknown := sorted(set(fields) - valid):
         raise ValueError(f"got model.{unknown[0]}, expected one of {sorted(valid)}")
