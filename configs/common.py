@@ -91,12 +91,20 @@ def base() -> ConfigDict:
     config.eval = ConfigDict(
         {
             "every": 1,  # epochs
+            "at_start": False,  # also before the first step
             "flip": True,  # average with the mirrored prediction
             "best": optional(str),  # source whose metric selects the best checkpoint; None: mean
             "sources": ConfigDict(),
+            "groups": ConfigDict(),  # name -> names of eval.sources scored as one test set
         }
     )
-    config.checkpoint = ConfigDict({"every": 0, "keep": 2})  # steps (0: at evaluations), last N
+    config.checkpoint = ConfigDict(
+        {
+            "every": 0,  # steps; besides at evaluations
+            "keep": 2,  # the last N stay, and the best one
+            "archive": 0,  # epochs; the checkpoint of every such epoch stays for good
+        }
+    )
     config.profile = ConfigDict({"start": 0, "num_steps": 0})
     return config
 

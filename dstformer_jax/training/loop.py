@@ -4,13 +4,14 @@ import math
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from dstformer_jax.data import pipeline
-from dstformer_jax.data.plan import Draw
+from dstformer_jax.data.plan import Draw, Plan
 from dstformer_jax.training import evaluate, logs, parallel
 from dstformer_jax.training.checkpoint import Checkpoints
 from dstformer_jax.training.cost import train_flops
@@ -48,7 +49,8 @@ def fit(
         backend = parallel.backend(config.get("parallel", "auto"))
         _, mode = experiment.task.best
         keep = config["checkpoint"].get("keep", 2)
-        checkpoints = stack.enter_context(Checkpoints(workdir, keep, mode))
+        archive = archived_steps(experiment.plan, config["checkpoint"].get("archive", 0))
+        checkpoints = stack.enter_context(Checkpoints(workdir, keep, mode, archive=archive))
         interrupt = stack.enter_context(Interrupt())
         state, sentence = begin(experiment, backend, checkpoints, given)
         done, total = int(state.step), experiment.plan.total_steps
@@ -80,6 +82,7 @@ class Loop:
             backend,
             flip=config["eval"].get("flip", True),
             seed=config["seed"],
+            groups=config["eval"].get("groups"),
         )
         self.window = Window(experiment, logs.peak_flops(config.get("peak_tflops")))
         self.profile = Profile(config.get("profile") or {}, Path(log.workdir) / "profile")
@@ -90,6 +93,8 @@ class Loop:
         """Steps from `done` to the end of the plan."""
         with self.window.speed.pause():
             self.steps.compile_all(state)
+        if done == 0 and self.experiment.config["eval"].get("at_start"):
+            self._evaluate(state, done, 0)
         self.window.restart()
         self.log.restart()
         running: deque[jax.Array] = deque()
@@ -131,6 +136,7 @@ class Loop:
         evaluates = last or (epoch_ends and _due(draw.epoch + 1, config["eval"].get("every", 1)))
         stops = self.interrupt.requested(done)
         saves = evaluates or stops or _due(done, config["checkpoint"].get("every", 0))
+        saves |= done in self.checkpoints.archive
         if saves or _due(done, config.get("log_every", 100)):
             self._report(draw, everything=saves)
         if not saves:
@@ -162,16 +168,24 @@ class Loop:
             return None
         self.results = results
         self.log.write(done, {"epoch": epoch, **results})
-        self.log.say(f"step {done}: " + " ".join(f"{k} {v:.4g}" for k, v in results.items()))
+        for line in logs.evaluation_lines(results):
+            self.log.say(line)
         return results
 
     def _save(self, done: int, state: State, results: Mapping[str, float] | None) -> None:
         metric, _ = self.experiment.task.best
-        source = self.experiment.config["eval"].get("best")
-        best = evaluate.best_value(results, metric, source) if results else None
+        settings = self.experiment.config["eval"]
+        source, groups = settings.get("best"), settings.get("groups") or ()
+        best = evaluate.best_value(results, metric, source, groups) if results else None
         position = {"next_step": done, "draws": list(self.plan.first_draws(done))}
         info = {**self.experiment.info, "data": position, "results": dict(results or {})}
         self.checkpoints.save(done, state, info, best)
+
+
+def archived_steps(plan: Plan, every: int) -> frozenset[int]:
+    """Finished steps at the ends of every `every`-th epoch: their checkpoints stay. 0: none."""
+    ends = accumulate(plan.steps_in_epoch(epoch) for epoch in range(plan.epochs))
+    return frozenset(end for epoch, end in enumerate(ends, start=1) if _due(epoch, every))
 
 
 def _due(count: int, every: int) -> bool:
