@@ -9,6 +9,7 @@ Variants, joined by commas (`configs/pretrain.py:lite,official`):
   paper     the paper's equations to the letter: sums, Adam, no scale term, post-norm
   mocap     a free run on the BVH motion that `make mocap-data` prepares, for a small machine
   clean     without masks and noise, the other arm of the comparison
+  short     mocap for a few minutes, on nine-frame windows alone (for comparisons)
   demo      the three-minute run of `make demo` on synthetic people
   robust    for --mode=eval: every 3D test source also with noise (<name>_noisy) and with masks
             (<name>_masked), and every group likewise (cmu_noisy, cmu_masked)
@@ -23,7 +24,7 @@ from configs import common
 from configs.common import source
 
 MOCAP = ("cmu_mocap", "cmu_mocap_more", "hdm05_actions")
-VARIANTS = ("lite", "official", "paper", "mocap", "clean", "demo", "robust")
+VARIANTS = ("lite", "official", "paper", "mocap", "clean", "demo", "robust", "short")
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -34,6 +35,8 @@ def get_config(variant: str = "") -> ConfigDict:
         _demo(config)
     elif "mocap" in names:
         _mocap(config)
+        if "short" in names:
+            _short(config)
     else:
         _paper_data(config)
     if "lite" in names:
@@ -155,6 +158,17 @@ def _robust(settings: ConfigDict) -> None:
             settings.sources[f"{name}_{kind}"] = ConfigDict({**test, "noise": noise, "mask": mask})
         for group, members in groups.items():
             settings.groups[f"{group}_{kind}"] = tuple(f"{name}_{kind}" for name in members)
+
+
+def _short(config: ConfigDict) -> None:
+    """One epoch of nine-frame windows, measured on every third window: equal small budgets."""
+    config.epochs = 1
+    config.checkpoint.every = 0
+    for name in [*MOCAP, "openpose"]:
+        del config.sources[name]
+    del config.eval.sources["openpose"]
+    for settings in config.eval.sources.values():
+        settings.update({"frames": 9, "batch": 32})
 
 
 def _demo(config: ConfigDict) -> None:
