@@ -8,6 +8,7 @@ info that inference needs: model config, skeleton, normaliser, fps, root convent
 import json
 import logging
 import math
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,7 +32,14 @@ logging.getLogger("absl").addFilter(
 class Checkpoints:
     """The checkpoints of one run; use it in a `with` block, which waits for the last write."""
 
-    def __init__(self, workdir: str | Path, keep: int = 2, mode: str = "min", read: bool = False):
+    def __init__(
+        self,
+        workdir: str | Path,
+        keep: int = 2,
+        mode: str = "min",
+        read: bool = False,
+        archive: Collection[int] = (),
+    ):
         """Opens, or starts, the checkpoints of a run.
 
         Args:
@@ -39,7 +47,9 @@ class Checkpoints:
           keep: how many of the last steps stay; the best one always does.
           mode: whether the best is the "min" or the "max" of the measure given to `save`.
           read: opens for reading alone and creates nothing.
+          archive: steps that stay for good.
         """
+        self.archive = frozenset(archive)
         folder = Path(workdir).absolute() / FOLDER
         best = policies.BestN(
             get_metric_fn=lambda metrics: metrics[BEST],
@@ -48,7 +58,9 @@ class Checkpoints:
             keep_checkpoints_without_metrics=False,
         )
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(keep), best]),
+            preservation_policy=policies.AnyPreservationPolicy(
+                [policies.LatestN(keep), best, policies.CustomSteps(tuple(self.archive))]
+            ),
             best_fn=lambda metrics: metrics[BEST],
             best_mode=mode,
             step_prefix=PREFIX,
@@ -131,7 +143,7 @@ class Checkpoints:
 
 def has_checkpoint(path: str | Path) -> bool:
     """Whether a folder is the workdir of a run with at least one complete checkpoint."""
-    return bool(_steps(path))
+    return bool(saved_steps(path))
 
 
 def restore_params(
@@ -150,7 +162,7 @@ def restore_params(
     Raises:
       ValueError: no complete checkpoint there, or no such step.
     """
-    steps = _steps(path)
+    steps = saved_steps(path)
     if not steps:
         raise ValueError(
             f"got {str(path)!r}, expected a workdir with {FOLDER}/{PREFIX}_*; "
@@ -184,7 +196,7 @@ def _read_variables(folder: Path, only: tuple[str, ...]) -> dict[str, Any]:
     return {"batch_stats": {}, **restored}
 
 
-def _steps(path: str | Path) -> list[int]:
+def saved_steps(path: str | Path) -> list[int]:
     """Complete steps of a workdir in order; unfinished ones carry another name."""
     folders = (Path(path) / FOLDER).glob(f"{PREFIX}_" + "[0-9]" * DIGITS)
     return sorted(int(folder.name.removeprefix(f"{PREFIX}_")) for folder in folders)

@@ -1,10 +1,11 @@
 """Evaluation: the rows of every clip on device, their summary once on the host.
 
-Every source of `config.eval.sources` gives results under `eval/<source>/<metric>`.
+Every source of `config.eval.sources` gives results under `eval/<source>/<metric>`, every group of
+`config.eval.groups` (name -> sources that are one test set together) under `eval/<group>/<metric>`.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -28,6 +29,7 @@ class Evaluator:
         backend: Jit,
         flip: bool = True,
         seed: int = 0,
+        groups: Mapping[str, Collection[str]] | None = None,
     ):
         """Prepares an evaluation.
 
@@ -37,14 +39,20 @@ class Evaluator:
           backend: where the rows are computed.
           flip: averages with the un-mirrored prediction of the mirrored input (official).
           seed: of the corruption, where a source asks for it; the same on every evaluation.
+          groups: name -> names of sources, see `group_means`.
+
+        Raises:
+          ValueError: a group of unknown sources, or one named as a source.
         """
+        self._groups = groups or {}
+        check_groups(self._groups, sources)
         self._task, self._sources, self._backend, self._seed = task, sources, backend, seed
         self._measure = backend.compile_rows(measure_rows(network, task, flip))
 
     def __call__(
         self, variables: dict[str, Any], stop: Callable[[], bool] = lambda: False
     ) -> dict[str, float] | None:
-        """Every metric of every source, or None when `stop()` came true on the way."""
+        """Every metric of every source and group; None when `stop()` came true on the way."""
         results = {}
         for name, source in self._sources.items():
             batches, index = pipeline.evaluation(
@@ -59,7 +67,7 @@ class Evaluator:
             index = {**index, "supervision": np.array(source.source.supervision)}
             summary = self._task.summarise(order_rows(rows), index)
             results.update({f"eval/{name}/{metric}": v for metric, v in summary.items()})
-        return results
+        return results | group_means(results, self._groups)
 
     def _rows(
         self, variables: dict[str, Any], batches: Iterator[Any], stop: Callable[[], bool]
@@ -113,11 +121,65 @@ def order_rows(rows: Rows) -> Rows:
     return {name: array[order] for name, array in rows.items() if name != "index"}
 
 
-def best_value(results: Mapping[str, float], metric: str, source: str | None = None) -> float:
-    """What `best` compares: the metric on one source, by default its mean over all sources."""
-    names = [name for name in results if name.split("/", 2)[2] == metric]
-    if source:
-        names = [name for name in names if name.split("/")[1] == source]
+def check_groups(groups: Mapping[str, Collection[str]], sources: Collection[str]) -> None:
+    """Raises ValueError for a group of unknown sources, of none, or named as a source."""
+    for group, members in groups.items():
+        unknown = sorted(set(members) - set(sources))
+        if unknown or not members or group in sources:
+            raise ValueError(
+                f"got eval.groups.{group}={tuple(members)}, expected some of {sorted(sources)}, "
+                "and a name of its own; do change eval.groups with eval.sources"
+            )
+
+
+def group_means(
+    results: Mapping[str, float], groups: Mapping[str, Collection[str]]
+) -> dict[str, float]:
+    """Results of groups of sources: their means weighted by `frames`, as of one test set.
+
+    Only metrics that every member has, and none of parts (`mpjpe_rig/asf31`). `frames` is the sum,
+    and `fps` is left out where it differs.
+    """
+    out, sources = {}, by_source(results)
+    for group, members in groups.items():
+        tables = [sources[member] for member in members]
+        weights = [table.get("frames", 1.0) for table in tables]
+        for name in sorted(set.intersection(*map(set, tables))):
+            values = [table[name] for table in tables]
+            mean = float(np.average(values, weights=weights))
+            if name == "frames":
+                mean = float(sum(values))
+            if name != "fps" or len(set(values)) == 1:
+                out[f"eval/{group}/{name}"] = mean
+    return out
+
+
+def by_source(results: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """`eval/<source>/<metric>` -> source -> metric, without those of parts (`mpjpe_rig/asf31`)."""
+    sources: dict[str, dict[str, float]] = {}
+    for name, value in results.items():
+        _, source, metric = name.split("/", 2)
+        if "/" not in metric:
+            sources.setdefault(source, {})[metric] = value
+    return sources
+
+
+def best_value(
+    results: Mapping[str, float],
+    metric: str,
+    source: str | None = None,
+    groups: Collection[str] = (),
+) -> float:
+    """What `best` compares: the metric on one source or group, by default its mean over sources.
+
+    `groups` are the names that are no sources.
+    """
+
+    def wanted(name: str) -> bool:
+        _, owner, rest = name.split("/", 2)
+        return rest == metric and (owner == source if source else owner not in groups)
+
+    names = [name for name in results if wanted(name)]
     if not names:
         raise ValueError(
             f"got no result {metric!r} of {source or 'any source'}, expected one of "

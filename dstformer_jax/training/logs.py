@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,8 +13,21 @@ from typing import Any, Self
 import jax
 from tqdm import tqdm
 
+from dstformer_jax.training.evaluate import by_source
+
 METRICS = "metrics.jsonl"
 SPEEDS = ("clips_per_second", "step_ms", "mfu")
+# What the console shows of an evaluation; metrics.jsonl and eval.json hold everything.
+SHOWN = (
+    "mpjpe",
+    "p_mpjpe",
+    "n_mpjpe",
+    "depth_error",
+    "mpjve",
+    "acceleration_error",
+    "reprojection",
+)
+PER_FRAME = ("mpjve", "acceleration_error")  # mean nothing without the frame rate
 
 # Dense bfloat16 FLOP/s of one device, by a part of its name; sources: the vendors' data sheets.
 PEAK_FLOPS = {
@@ -201,3 +214,53 @@ def sentence(step: int, total: int, epoch: int, values: Mapping[str, float]) -> 
     terms = [name for name in values if name not in ("loss", *SPEEDS)]
     shown = " ".join(f"{name} {values[name]:.4g}" for name in ("loss", *terms))
     return f"step {step}/{total} epoch {epoch} | {shown} | {speed}, {left} left"
+
+
+def evaluation_lines(results: Mapping[str, float]) -> list[str]:
+    """One line a source: `eval walks: mpjpe 42.1  p_mpjpe 30.2  mpjve 2.1 (30 fps)`."""
+    return [
+        f"eval {source}: " + "  ".join(_said(name, values) for name in _shown(values))
+        for source, values in by_source(results).items()
+    ]
+
+
+def table(results: Mapping[str, float]) -> list[str]:
+    """The shown metrics of every source, aligned; the frame rate and scored frames beside."""
+    sources = by_source(results)
+    shown = {name: None for values in sources.values() for name in _shown(values)}
+    beside = [n for n in ("fps", "frames") if any(n in values for values in sources.values())]
+    names = [*shown, *beside]
+    rows = [
+        [source, *(_short(values[n]) if n in values else "-" for n in names)]
+        for source, values in sources.items()
+    ]
+    lines = _aligned([["", *names], *rows])
+    per_frame = " and ".join(name for name in PER_FRAME if name in names)
+    return [*lines, f"{per_frame}: per frame, at the fps beside"] if per_frame else lines
+
+
+def _shown(values: Mapping[str, float]) -> list[str]:
+    """The metrics worth a place on the console; all of a task that has other ones."""
+    return [name for name in SHOWN if name in values] or list(values)
+
+
+def _said(name: str, values: Mapping[str, float]) -> str:
+    rate = f" ({values['fps']:g} fps)" if name in PER_FRAME and "fps" in values else ""
+    return f"{name} {_short(values[name])}{rate}"
+
+
+def _short(value: float) -> str:
+    """At least three digits: 0.0123, 4.56, 124.7, 12345."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.{4 if abs(value) >= 100 else 3}g}"
+
+
+def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in cells
+    ]
