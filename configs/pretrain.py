@@ -18,11 +18,14 @@ Variants, joined by commas (`configs/pretrain.py:lite,official`):
       --mode=eval
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from configs import common
 from configs.common import source
 
+Settings = Any  # a ConfigDict, of whose values no type checker knows
 MOCAP = ("cmu_mocap", "cmu_mocap_more", "hdm05_actions")
 VARIANTS = ("lite", "official", "paper", "mocap", "clean", "demo", "robust", "short")
 
@@ -30,7 +33,7 @@ VARIANTS = ("lite", "official", "paper", "mocap", "clean", "demo", "robust", "sh
 def get_config(variant: str = "") -> ConfigDict:
     """The pretraining configuration of a variant."""
     names = common.variant_of(variant, VARIANTS)
-    config = common.base()
+    config: Settings = common.base()
     if "demo" in names:
         _demo(config)
     elif "mocap" in names:
@@ -53,7 +56,7 @@ def get_config(variant: str = "") -> ConfigDict:
     return config
 
 
-def _paper_data(config: ConfigDict) -> None:
+def _paper_data(config: Settings) -> None:
     """The paper's sources: 3D for 30 epochs, then 3D and 2D for 60."""
     corrupted = {"mask": True, "noise": True, "flip": True}
     joined = {"supervision": "2d", "input": "motion", "epochs": (30, -1), "flip": True}
@@ -76,7 +79,7 @@ def _paper_data(config: ConfigDict) -> None:
     )
 
 
-def _official(config: ConfigDict) -> None:
+def _official(config: Settings) -> None:
     """Where the official code differs from the paper.
 
     Frame masks and jitter are one for a batch; an epoch passes over the 2D sources, then over the
@@ -90,7 +93,7 @@ def _official(config: ConfigDict) -> None:
         config.sources.instavariety.dataset = "instavariety/official"
 
 
-def _letter(config: ConfigDict) -> None:
+def _letter(config: Settings) -> None:
     """The paper's equations: sums over frames and joints, Adam, no n_mpjpe, post-norm."""
     config.task.reduction = "sum"
     config.weights.n_mpjpe = 0.0
@@ -99,7 +102,7 @@ def _letter(config: ConfigDict) -> None:
     config.model.norm = "post"
 
 
-def _mocap(config: ConfigDict) -> None:
+def _mocap(config: Settings) -> None:
     """Real motion on two CPU cores: narrow network, short windows first, a schedule that ends.
 
     Nine-frame windows come first: many independent poses a step leave the zero-depth plateau.
@@ -149,7 +152,7 @@ def _mocap(config: ConfigDict) -> None:
     config.eval.groups.cmu = ("cmu_mocap", "cmu_mocap_more")
 
 
-def _robust(settings: ConfigDict) -> None:
+def _robust(settings: Settings) -> None:
     """Adds noisy and masked copies of the 3D test sources and of the groups they make up."""
     clean, groups = dict(settings.sources.items()), dict(settings.groups.items())
     clean = {name: test for name, test in clean.items() if test.supervision == "3d"}
@@ -160,7 +163,7 @@ def _robust(settings: ConfigDict) -> None:
             settings.groups[f"{group}_{kind}"] = tuple(f"{name}_{kind}" for name in members)
 
 
-def _short(config: ConfigDict) -> None:
+def _short(config: Settings) -> None:
     """One epoch of nine-frame windows, measured on every third window: equal small budgets."""
     config.epochs = 1
     config.checkpoint.every = 0
@@ -171,7 +174,7 @@ def _short(config: ConfigDict) -> None:
         settings.update({"frames": 9, "batch": 32})
 
 
-def _demo(config: ConfigDict) -> None:
+def _demo(config: Settings) -> None:
     """Synthetic people: learns visibly within three minutes on two cores."""
     config.epochs = 4
     config.log_every = 25
@@ -179,10 +182,10 @@ def _demo(config: ConfigDict) -> None:
     config.optim.update({"name": "muon", "learning_rate": 1e-2, "schedule": "cosine"})
     config.optim.update({"warmup": 20, "final": 0.02})
     config.eval.update({"every": 2, "at_start": True})
-    views = {"yaw": (-60.0, 60.0), "pitch": (0.0, 10.0), "fixed": False}
+    views = {"yaw": (-30.0, 30.0), "pitch": (0.0, 10.0), "fixed": False}
     drawn = {"views": views, "crop": (1.0, 1.0), "mask": True, "noise": True, "flip": True}
     config.sources.synthetic = source("synthetic/default", frames=9, stride=18, batch=32, **drawn)
-    fixed = {"yaw": (-40.0, 40.0), "pitch": (5.0,), "fixed": True}
+    fixed = {"yaw": (-25.0, 25.0), "pitch": (5.0,), "fixed": True}
     config.eval.sources.synthetic = source(
         "synthetic/default",
         split="test",

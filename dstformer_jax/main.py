@@ -20,7 +20,7 @@ from dstformer_jax.training import checkpoint, cost, evaluate, logs, loop, paral
 from dstformer_jax.training.experiment import Experiment, build
 from dstformer_jax.training.interrupt import Interrupted
 
-CONFIG = "config.json"
+CONFIG, RESULTS = "config.json", "eval.json"
 
 
 def train(experiment: Experiment, workdir: Path) -> None:
@@ -30,7 +30,7 @@ def train(experiment: Experiment, workdir: Path) -> None:
     given = None
     if not checkpoint.has_checkpoint(workdir):
         given = load_variables(experiment.config.get("init_from"))
-    print_results(loop.fit(experiment, workdir, given))
+    print_results(loop.fit(experiment, workdir, given), workdir / logs.METRICS)
 
 
 def evaluate_run(experiment: Experiment, workdir: Path) -> None:
@@ -49,12 +49,13 @@ def evaluate_run(experiment: Experiment, workdir: Path) -> None:
         backend,
         flip=settings.get("flip", True),
         seed=experiment.config["seed"],
+        groups=settings.get("groups"),
     )
     results = evaluator(backend.replicate(variables)) or {}
     if parallel.is_first_process():
         workdir.mkdir(parents=True, exist_ok=True)
-        (workdir / "eval.json").write_text(json.dumps(results, indent=2))
-    print_results(results)
+        (workdir / RESULTS).write_text(json.dumps(results, indent=2))
+    print_results(results, workdir / RESULTS)
 
 
 def plan(experiment: Experiment, workdir: Path) -> None:
@@ -103,11 +104,10 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return items
 
 
-def print_results(results: Mapping[str, float]) -> None:
-    """One line a metric."""
+def print_results(results: Mapping[str, float], path: Path) -> None:
+    """A table of the main metrics, and where all of them are."""
     if parallel.is_first_process():
-        for name, value in results.items():
-            print(f"{name} = {value:.6g}")
+        print("\n".join([*logs.table(results), f"every metric: {path}"]))
 
 
 def parse(arguments: Sequence[str]) -> flags.FlagValues:
