@@ -67,7 +67,7 @@ class Lift3D:
             )
         terms = {n: f(pred, target, mean) for n, f in TERMS_3D.items() if n in self.terms}
         if "limb_variance" in self.terms:
-            terms["limb_variance"] = losses.limb_variance(pred, reduce.mean)
+            terms["limb_variance"] = losses.limb_variance(pred, reduce.mean, batch["valid"])
         return terms
 
     def _mean(self, valid: jax.Array, reduce: Reduce) -> losses.Mean:
@@ -131,7 +131,7 @@ class Lift3D:
         scored frame by frame, root-relative, with the mean over frames, actions and rigs.
         """
         if str(index["supervision"]) == "2d":
-            return _reprojection_errors(rows)
+            return _reprojection_errors(rows, index)
         if "factor" in index:
             return _h36m(rows, index, self.root_relative)
         return _mocap_errors(rows, index)
@@ -146,30 +146,61 @@ class Lift3D:
 
 
 def _frame_errors(pred: np.ndarray, true: np.ndarray) -> dict[str, np.ndarray]:
-    """Per-frame errors [B, T], NaN where a difference over time needs earlier frames."""
-    late = ((0, 0), (1, 0)), ((0, 0), (2, 0))
-    nan = np.nan
-    depth = np.abs(pred[..., 2] - true[..., 2]).mean(-1)
+    """Root-relative errors of [B, T, J, 3]: [B, T]; [B, T - 1 or T - 2] for those over time."""
+    pred, true = metrics.centre(pred), metrics.centre(true)
     return {
         "mpjpe": metrics.mpjpe(pred, true),
         "p_mpjpe": metrics.p_mpjpe(pred, true),
         "n_mpjpe": metrics.n_mpjpe(pred, true),
-        "depth_error": depth,
+        "depth_error": np.abs(pred[..., 2] - true[..., 2]).mean(-1),
         "zero_depth": metrics.mpjpe(true * np.array([1, 1, 0]), true),
-        "mpjve": np.pad(metrics.mpjve(pred, true), late[0], constant_values=nan),
-        "acceleration_error": np.pad(
-            metrics.acceleration_error(pred, true), late[1], constant_values=nan
-        ),
+        **_motion_errors(pred, true),
     }
 
 
+def _motion_errors(pred: np.ndarray, true: np.ndarray) -> dict[str, np.ndarray]:
+    """Errors of velocity [B, T - 1] and acceleration [B, T - 2], per frame, of centred poses."""
+    return {
+        "mpjve": metrics.mpjve(pred, true),
+        "acceleration_error": metrics.acceleration_error(pred, true),
+    }
+
+
+def _means(
+    errors: Mapping[str, np.ndarray], valid: np.ndarray, frames: np.ndarray
+) -> dict[str, float]:
+    """Means over the valid frames; over time only where frames [B, T] follow each other by one.
+
+    What a source has no frames for (differences of resampled clips) is left out.
+    """
+    follows = np.diff(frames) == 1
+    scored = (
+        valid,
+        valid[:, 1:] & follows,
+        valid[:, 2:] & follows[:, 1:] & follows[:, :-1],
+    )
+    chosen = {
+        name: values[scored[valid.shape[1] - values.shape[1]]] for name, values in errors.items()
+    }
+    return {name: float(values.mean()) for name, values in chosen.items() if values.size}
+
+
+def _rate(index: dict[str, Any]) -> dict[str, float]:
+    """The frame rate, without which errors per frame mean nothing; none when it is mixed."""
+    rates = np.unique(index["fps"])
+    return {"fps": float(rates[0])} if len(rates) == 1 else {}
+
+
 def _mocap_errors(rows: Rows, index: dict[str, Any]) -> dict[str, float]:
-    """Root-relative errors in mm over the valid frames; per action and rig where there are any."""
-    to_mm = rows["scale"][:, None, None, None].astype(np.float64)
-    errors = _frame_errors(rows["pose"] * to_mm, rows["target"] * to_mm)
+    """Root-relative errors in mm over the valid frames; per action and rig where there are any.
+
+    A source without a scale to mm (stored normalised) is measured in normalised units.
+    """
+    scale = np.where(rows["scale"] > 0, rows["scale"], 1).astype(np.float64)[:, None, None, None]
+    errors = _frame_errors(rows["pose"] * scale, rows["target"] * scale)
     valid = rows["valid"]
-    out = {name: float(np.nanmean(np.where(valid, e, np.nan))) for name, e in errors.items()}
-    out["frames"] = float(valid.sum())
+    out = _means(errors, valid, index["frames"])
+    out |= {"frames": float(valid.sum())} | _rate(index)
     for label in ("rig", "action"):
         groups: dict[str, list[np.ndarray]] = defaultdict(list)
         for group, clip, ok in zip(index[label], errors["mpjpe"], valid, strict=True):
@@ -181,21 +212,21 @@ def _mocap_errors(rows: Rows, index: dict[str, Any]) -> dict[str, float]:
     return out
 
 
-def _reprojection_errors(rows: Rows) -> dict[str, float]:
-    """Confidence-weighted 2D error of root-relative x and y, in pixels and in body sizes."""
+def _reprojection_errors(rows: Rows, index: dict[str, Any]) -> dict[str, float]:
+    """Confidence-weighted 2D error of root-relative x and y, normalised; in pixels where known."""
     error = np.linalg.norm((rows["pose"] - rows["target"])[..., :2], axis=-1)
     weight = rows["confidence"] * rows["valid"][..., None]
     total = max(float(weight.sum()), 1e-12)
-    pixels = error * rows["scale"][:, None, None]
-    return {
-        "reprojection": float((error * weight).sum() / total),
-        "reprojection_px": float((pixels * weight).sum() / total),
-    }
+    out = {"reprojection": float((error * weight).sum() / total)}
+    if rows["scale"].any():
+        pixels = error * rows["scale"][:, None, None]
+        out["reprojection_px"] = float((pixels * weight).sum() / total)
+    return out | {"frames": float(rows["valid"].sum())} | _rate(index)
 
 
 def _h36m(rows: Rows, index: dict[str, Any], root_relative: bool) -> dict[str, float]:
-    """The Human3.6M protocol of the official evaluation (reference 4)."""
-    return metrics.h36m_protocol(
+    """The Human3.6M protocol of the official evaluation (reference 4), and errors over time."""
+    official = metrics.h36m_protocol(
         rows["pose"],
         np.where(index["valid"], index["frames"], -1),
         index["size"],
@@ -205,3 +236,10 @@ def _h36m(rows: Rows, index: dict[str, Any], root_relative: bool) -> dict[str, f
         source=index["sequence"],
         root_relative=root_relative,
     )
+    names = [metrics.video_of(str(name)) for name in index["sequence"]]
+    valid = index["valid"] & ~np.isin(names, metrics.H36M_SKIPPED)[:, None]
+    to_mm = index["size"][:, :1] / 2 * index["factor"].astype(np.float64)
+    pred = metrics.centre(rows["pose"] * to_mm[..., None, None])
+    moving = _motion_errors(pred, metrics.centre(index["pose_mm"].astype(np.float64)))
+    count = {"frames": float(len(np.unique(index["frames"][valid])))}
+    return official | _means(moving, valid, index["frames"]) | count | _rate(index)

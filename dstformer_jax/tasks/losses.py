@@ -98,11 +98,23 @@ def limb_vectors(pose: Array) -> Array:
     return pose[..., LIMBS[:, 0], :] - pose[..., LIMBS[:, 1], :]
 
 
-def limb_variance(pred: Array, mean: Mean = plain_mean) -> Array:
-    """Unbiased variance over time of predicted limb lengths; 0 for a single frame."""
+def limb_variance(pred: Array, mean: Mean = plain_mean, valid: Array | None = None) -> Array:
+    """Unbiased variance over time of predicted limb lengths; 0 for a single frame.
+
+    Args:
+      pred: [B, T, J, 3].
+      valid: bool [B, T], frames that count; default all, as in the official loss_limb_var.
+    """
     if pred.shape[1] <= 1:
         return jnp.zeros(())
-    return mean(jnp.var(limb_lengths(pred), axis=1, ddof=1))
+    lengths = limb_lengths(pred)
+    if valid is None:
+        return mean(jnp.var(lengths, axis=1, ddof=1))
+    counts = jnp.sum(valid, axis=1)[:, None]
+    weight = valid[..., None].astype(lengths.dtype)
+    centre = jnp.sum(lengths * weight, axis=1) / jnp.maximum(counts, 1)
+    square = jnp.sum(weight * (lengths - centre[:, None]) ** 2, axis=1)
+    return mean(square / jnp.maximum(counts - 1, 1), (counts > 1).astype(lengths.dtype))
 
 
 def limb_length(pred: Array, target: Array, mean: Mean = plain_mean) -> Array:
