@@ -7,8 +7,8 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from dstformer_jax.training import parallel
-from dstformer_jax.training.state import begin, new_state
 from dstformer_jax.training.experiment import initial_variables
+from dstformer_jax.training.state import begin, new_state
 from dstformer_jax.training.step import example, make_step
 
 BACKENDS = ["pmap", "jit"]

@@ -1,0 +1,65 @@
+"""What is written: lines that a kill cannot spoil, speeds without pauses, sentences."""
+
+import json
+import time
+
+import jax
+import pytest
+
+from dstformer_jax.training import logs
+
+
+def test_truncation_keeps_the_lines_up_to_the_restored_step(tmp_path):
+    path = tmp_path / logs.METRICS
+    path.write_text('{"step": 1}\n{"step": 2, "eval/a/mpjpe": 3}\n{"step": 3}\n{"step": 4, "lo')
+    logs.truncate(path, 2)
+    assert path.read_text() == '{"step": 1}\n{"step": 2, "eval/a/mpjpe": 3}\n'
+    logs.truncate(tmp_path / "absent", 2)
+
+
+def test_lines_are_json_whatever_the_values(tmp_path):
+    with logs.Log(tmp_path, 0, 10) as log:
+        log.write(3, {"loss": 0.123456789, "epoch": 1, "bad": float("nan"), "far": float("-inf")})
+    line = json.loads((tmp_path / logs.METRICS).read_text())
+    assert line == {"step": 3, "loss": 0.123457, "epoch": 1, "bad": "nan", "far": "-inf"}
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_a_second_process_writes_nothing(tmp_path, capsys):
+    with logs.Log(tmp_path / "run", 0, 10, enabled=False) as log:
+        log.write(1, {"loss": 1.0})
+        log.say("hello")
+        log.advance()
+    assert not (tmp_path / "run").exists()
+    assert capsys.readouterr().out == ""
+
+
+def test_speed_leaves_pauses_out(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    speed = logs.Speed(peak=1e9)
+    clock[0] = 2.0
+    with speed.pause():
+        clock[0] = 102.0
+    got = speed.read(steps=4, clips=64, flops=5e8)
+    assert got == pytest.approx({"clips_per_second": 32, "step_ms": 500, "mfu": 0.25})
+    clock[0] = 103.0
+    assert logs.Speed().read(1, 8, 0).keys() == {"clips_per_second", "step_ms"}
+    assert speed.read(1, 8, 0)["step_ms"] == pytest.approx(1000)
+
+
+def test_peak_is_known_configured_or_left_out(monkeypatch):
+    class Device:
+        device_kind = "NVIDIA H100 80GB HBM3"
+
+    assert logs.peak_flops() is None  # a CPU
+    assert logs.peak_flops(2.0) == 2e12 * jax.device_count()
+    monkeypatch.setattr(jax, "devices", lambda: [Device(), Device()])
+    assert logs.peak_flops() == 2 * 989e12
+
+
+def test_a_console_line_tells_the_time_left():
+    values = {"mpjpe": 0.2, "loss": 1.25, "clips_per_second": 320.0, "step_ms": 200.0, "mfu": 0.41}
+    assert logs.sentence(50, 350, 2, values) == (
+        "step 50/350 epoch 2 | loss 1.25 mpjpe 0.2 | 320 clips/s 200.0 ms MFU 41.0%, 0:01:00 left"
+    )

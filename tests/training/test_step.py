@@ -1,0 +1,88 @@
+"""The train step: the weighted sum, frozen parameters, corruption on the device."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dstformer_jax.training import parallel
+from dstformer_jax.training.experiment import initial_variables
+from dstformer_jax.training.state import new_state
+from dstformer_jax.training.step import Steps, example, weighted_sum
+
+
+class Trainer:
+    """Trains on one batch as the loop does."""
+
+    def __init__(self, experiment, backend="pmap", devices=None):
+        self.experiment, self.backend = experiment, parallel.backend(backend, devices)
+        self.steps = Steps(experiment, self.backend)
+        self.steps.compile_all(self.start())
+
+    def start(self):
+        return new_state(self.experiment, self.backend, initial_variables(self.experiment))
+
+    def train(self, steps=1, keys=0):
+        """State and metrics after some steps, in numpy."""
+        source, state, metrics = self.experiment.data[0].source, self.start(), {}
+        batch = example(self.experiment.data[0])
+        batch["keys"] = np.random.default_rng(keys).integers(0, 2**32, (8, 2), np.uint32)
+        for _ in range(steps):
+            state, metrics = self.steps(source, state, batch)
+        return jax.device_get((state, metrics))
+
+
+@pytest.fixture(scope="module")
+def one_source(make_experiment):
+    """The tiny experiment without its second source."""
+    return lambda **changes: make_experiment(sources__short=None, **changes)
+
+
+def test_the_loss_is_the_weighted_sum_of_its_terms():
+    terms = {"a": jnp.float32(2.0), "b": jnp.float32(3.0), "c": jnp.float32(jnp.nan)}
+    assert weighted_sum(terms, {"a": 0.5, "b": 2.0, "c": 0.0, "d": 7.0}) == 7.0
+    with pytest.raises(ValueError, match=r"'b' without a weight.*config.weights.b=0"):
+        weighted_sum(terms, {"a": 1.0, "c": 0.0})
+    with pytest.raises(ValueError, match="no loss term"):
+        weighted_sum({}, {"a": 1.0})
+
+
+def test_one_step_of_an_experiment_with_a_frozen_backbone(one_source):
+    """Metrics, terms of weight 0, and frozen parameters, which stay bit-equal."""
+    experiment = one_source(
+        weights={"mpjpe": 1.0, "n_mpjpe": 0.5, "velocity": 0.0},
+        optim__freeze=["backbone/*"],
+        optim__weight_decay=0.1,
+    )
+    before = initial_variables(experiment)["params"]
+    state, metrics = Trainer(experiment).train(steps=2)
+    assert state.step == 2
+    np.testing.assert_allclose(
+        metrics["loss"], metrics["mpjpe"] + 0.5 * metrics["n_mpjpe"], rtol=1e-6
+    )
+    assert "velocity" not in metrics
+    jax.tree.map(np.testing.assert_array_equal, state.params["backbone"], before["backbone"])
+    change = state.params["head"]["dense"]["kernel"] - before["head"]["dense"]["kernel"]
+    assert np.all(change != 0)
+
+
+def test_corruption_on_the_device_is_the_same_on_1_and_8(one_source):
+    """The draws belong to the virtual shards, not to the devices."""
+    noisy = one_source(
+        data__corrupt_on="device", sources__long__noise=True, sources__long__mask=True
+    )
+    one, eight = Trainer(noisy, "jit", jax.devices()[:1]), Trainer(noisy, "pmap")
+    losses = [each.train(keys=keys)[1]["loss"] for keys in (0, 1) for each in (one, eight)]
+    np.testing.assert_allclose(losses[1::2], losses[::2], rtol=1e-5)
+    assert abs(losses[2] - losses[0]) > 1e-4
+
+
+def test_the_example_has_the_shapes_of_training_batches(make_experiment):
+    from dstformer_jax.data import pipeline
+
+    experiment = make_experiment()
+    for draw, batch in pipeline.batches(experiment.plan, experiment.data, 10, feed="numpy"):
+        expected = example(experiment.data[draw.source])
+        assert {k: (v.shape, v.dtype) for k, v in batch.items()} == {
+            k: (v.shape, v.dtype) for k, v in expected.items()
+        }
