@@ -129,6 +129,7 @@ def source(dataset: str, **settings: object) -> ConfigDict:
         "epochs": (0, -1),
         "short": "resample",
         "tail": "drop",
+        "root_seen": False,
         "fps": optional(float),
     }
     if unknown := set(settings) - set(fields):

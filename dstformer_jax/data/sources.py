@@ -73,6 +73,7 @@ class Source:
     epochs: tuple[int, int] = (0, -1)  # [first, last), -1: to the end; the curriculum
     short: str = "resample"  # sequences shorter than T: resample | pad | drop
     tail: str = "drop"  # frames after the last full window: drop | pad
+    root_seen: bool = False  # only clips whose first root was detected (official InstaVariety)
     fps: float | None = None  # checked, not converted: prepare resamples
 
     def __post_init__(self) -> None:
@@ -141,6 +142,10 @@ class Windows:
     def __len__(self) -> int:
         return len(self.spans)
 
+    def where(self, keep: np.ndarray) -> Windows:
+        """The windows where `keep` [N] is True."""
+        return Windows(self.spans[keep], self.sequence[keep], self.resampled[keep])
+
 
 def index_windows(
     lengths: np.ndarray, frames: int, stride: int, short: str = "resample", tail: str = "drop"
@@ -192,6 +197,8 @@ class SourceData:
         windows = index_windows(
             bank.lengths, source.frames, source.stride, source.short, source.tail
         )
+        if source.root_seen:
+            windows = windows.where(np.asarray(bank.motion)[windows.spans[:, 0], 0, 2] > 0)
         if not len(windows):
             raise ValueError(
                 f"got no clip of {source.frames} frames from {bank.path}, expected at least one; "
