@@ -1,11 +1,16 @@
 """The weight table: both directions, sizes from shapes, and errors that name keys."""
 
+import importlib
+import sys
+
 import jax
 import numpy as np
 import pytest
 
 from dstformer_jax import convert
 from dstformer_jax.models.network import build_network
+from dstformer_jax.torch_files import read_torch_file, write_torch_file
+from dstformer_jax.training.checkpoint import restore_params
 from dstformer_jax.weight_table import DESIGNS, weight_table
 
 SIZES = {"dim_feat": 16, "dim_rep": 8, "depth": 2, "num_heads": 4, "maxlen": 9, "mlp_ratio": 3}
@@ -98,3 +103,65 @@ def test_mlp_ratio_gives_back_the_hidden_width(official):
     }
     ratio = convert.infer_config(odd)["mlp_ratio"]
     assert int(32 * ratio) == 29
+
+
+class TestCommand:
+    def test_file_to_workdir_and_back(self, tmp_path, official, capsys):
+        start, run, end = (str(tmp_path / name) for name in ("a.bin", "run", "b.safetensors"))
+        write_torch_file(start, official)
+        assert convert.main([f"--input={start}", f"--output={run}", "--num_heads=4"]) == 0
+        assert convert.main([f"--input={run}", f"--output={end}"]) == 0
+        assert "71,367 parameters" in capsys.readouterr().out
+        back, info = read_torch_file(end)
+        assert {k: x.tobytes() for k, x in back.items()} == {
+            k: x.tobytes() for k, x in official.items()
+        }
+        assert info["model"]["num_heads"] == 4
+        variables, info = restore_params(run)
+        assert info["weights_only"]
+        jax.tree.map(
+            np.testing.assert_array_equal, variables["params"], convert.from_torch(official)
+        )
+
+    def test_an_assumed_number_of_heads_is_said(self, tmp_path, official, capsys):
+        write_torch_file(tmp_path / "a.bin", official)
+        paths = [f"--input={tmp_path / 'a.bin'}", f"--output={tmp_path / 'b.pth'}", "--plain"]
+        assert convert.main(paths) == 0
+        assert "num_heads = 8 is assumed" in capsys.readouterr().out
+        assert list(convert.read_torch(tmp_path / "b.pth")) == list(official)
+
+    def test_compare_prints_the_largest_differences(self, tmp_path, official, capsys):
+        pytest.importorskip("torch")
+        write_torch_file(tmp_path / "a.bin", official)
+        paths = [f"--input={tmp_path / 'a.bin'}", f"--output={tmp_path / 'b.bin'}"]
+        assert convert.main([*paths, "--compare"]) == 0
+        lines = [x for x in capsys.readouterr().out.splitlines() if "largest difference" in x]
+        found = {line.split()[3].rstrip(":"): float(line.split()[4]) for line in lines}
+        assert found.keys() == {"pose", "representation", "gradients"}
+        assert max(found.values()) < 1e-5
+
+    def test_the_twin_without_pytorch_says_so(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "torch", None)
+        monkeypatch.delitem(sys.modules, "dstformer_jax.torch_twin", raising=False)
+        with pytest.raises(ImportError, match="install a CPU build of torch"):
+            importlib.import_module("dstformer_jax.torch_twin")
+
+    @pytest.mark.parametrize(
+        ("source", "target", "message"),
+        [
+            ("none.bin", "run", "none.bin"),
+            ("empty", "a.bin", "expected a workdir"),
+            ("empty", "run", "two folders"),
+        ],
+    )
+    def test_mistakes_are_one_line(self, tmp_path, capsys, source, target, message):
+        (tmp_path / "empty").mkdir()
+        paths = [f"--input={tmp_path / source}", f"--output={tmp_path / target}"]
+        assert convert.main(paths) == 2
+        assert message in capsys.readouterr().err
+
+    def test_a_run_is_never_overwritten(self, tmp_path, official, capsys):
+        write_torch_file(tmp_path / "a.bin", official)
+        paths = [f"--input={tmp_path / 'a.bin'}", f"--output={tmp_path / 'run'}"]
+        assert [convert.main(paths), convert.main(paths)] == [0, 2]
+        assert "holds a run" in capsys.readouterr().err

@@ -174,9 +174,16 @@ def restore_params(
         step = steps[-1] if best is None else best
     if step not in steps:
         raise ValueError(f"got step {step} of {path}, expected one of {steps}")
-    folder = Path(path).absolute() / FOLDER / f"{PREFIX}_{step:0{DIGITS}}"
-    info = json.loads((folder / "info" / "metadata").read_text())
-    return _read_variables(folder / "state", only), {**info, "step": step}
+    return _read_variables(_folder(path, step) / "state", only), read_info(path, step)
+
+
+def read_info(path: str | Path, step: int) -> dict[str, Any]:
+    """What a saved step of a workdir says about itself."""
+    return {**json.loads((_folder(path, step) / "info" / "metadata").read_text()), "step": step}
+
+
+def _folder(path: str | Path, step: int) -> Path:
+    return Path(path).absolute() / FOLDER / f"{PREFIX}_{step:0{DIGITS}}"
 
 
 def _read_variables(folder: Path, only: tuple[str, ...]) -> dict[str, Any]:

@@ -43,6 +43,9 @@ class Experiment:
             "task": self.config["task"],
             "skeleton": "h36m17",
             "fps": rates[0] if len(rates) == 1 else rates,
+            # Detections are brought to the range of the clips: cropped to the person, or by width.
+            "normaliser": {"mode": "crop" if any(d.source.crop for d in self.data) else "image"},
+            "root": "relative" if getattr(self.task, "root_relative", True) else "absolute",
             **getattr(self.task, "info", {}),
         }
 

@@ -6,7 +6,7 @@ import flax.struct
 import jax
 import numpy as np
 
-from dstformer_jax.training.checkpoint import Checkpoints
+from dstformer_jax.training.checkpoint import Checkpoints, read_info, restore_params
 from dstformer_jax.training.experiment import Experiment, initial_variables
 from dstformer_jax.training.parallel import Jit
 
@@ -33,12 +33,15 @@ def begin(
 ) -> tuple[State, str]:
     """The state to start from, on the devices, and a sentence that says where it came from.
 
-    In this order: (1) the run's own last checkpoint, (2) `given` parameters of another model,
-    (3) from scratch.
+    In this order: (1) the run's own last checkpoint (converted weights have no optimiser state
+    and begin at step 0), (2) `given` parameters of another model, (3) from scratch.
     """
     if (step := checkpoints.latest()) is not None:
-        state, _ = checkpoints.restore(abstract_state(experiment, backend))
-        return state, f"resuming at step {step}"
+        workdir = checkpoints.folder.parent
+        if not read_info(workdir, step).get("weights_only"):
+            state, _ = checkpoints.restore(abstract_state(experiment, backend))
+            return state, f"resuming at step {step}"
+        given, _ = restore_params(workdir, step)
     if given is not None:
         variables, sentence = transplant(initial_variables(experiment), given)
     else:
