@@ -63,3 +63,36 @@ def test_a_console_line_tells_the_time_left():
     assert logs.sentence(50, 350, 2, values) == (
         "step 50/350 epoch 2 | loss 1.25 mpjpe 0.2 | 320 clips/s 200.0 ms MFU 41.0%, 0:01:00 left"
     )
+
+
+RESULTS = {
+    "eval/walks/mpjpe": 124.71,
+    "eval/walks/zero_depth": 170.0,
+    "eval/walks/mpjve": 2.134,
+    "eval/walks/mpjpe_rig/asf31": 9.0,
+    "eval/walks/frames": 123456.0,
+    "eval/walks/fps": 30.0,
+    "eval/clips/reprojection": 0.012345,
+    "eval/clips/frames": 20.0,
+}
+
+
+def test_an_evaluation_is_one_short_line_a_source():
+    assert logs.evaluation_lines(RESULTS) == [
+        "eval walks: mpjpe 124.7  mpjve 2.13 (30 fps)",
+        "eval clips: reprojection 0.0123",
+    ]
+    assert logs.evaluation_lines({"eval/a/top_1": 83.44, "eval/a/top_5": 97.0}) == [
+        "eval a: top_1 83.4  top_5 97"
+    ]
+
+
+def test_the_last_results_are_an_aligned_table():
+    assert logs.table(RESULTS) == [
+        "       mpjpe  mpjve  reprojection  fps  frames",
+        "walks  124.7   2.13             -   30  123456",
+        "clips      -      -        0.0123    -      20",
+        "mpjve: per frame, at the fps beside",
+    ]
+    assert logs.table({"eval/a/top_1": 83.44}) == ["   top_1", "a   83.4"]
+    assert logs.table({}) == [""]
