@@ -60,6 +60,8 @@ def evaluate_run(experiment: Experiment, workdir: Path) -> None:
 
 def plan(experiment: Experiment, workdir: Path) -> None:
     """Prints what the run will be and cost; nothing is trained."""
+    if given := load_variables(experiment.config.get("init_from")):
+        state.transplant(experiment.shapes, given)
     print(cost.describe(experiment))
 
 
@@ -120,12 +122,15 @@ def parse(arguments: Sequence[str]) -> flags.FlagValues:
     flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=values)
     flags.DEFINE_enum("mode", "train", list(MODES), "What to do.", flag_values=values)
     config_flags.DEFINE_config_file(
-        "config", help_string="configs/NAME.py[:variant]", flag_values=values
+        "config",
+        help_string="configs/NAME.py[:variant]",
+        flag_values=values,
+        sys_argv=list(arguments),
     )
     flags.DEFINE_bool("help", False, "Shows this help.", flag_values=values)
     try:
         rest = values(list(arguments))
-    except (flags.Error, AttributeError, KeyError, TypeError, FileNotFoundError) as error:
+    except (flags.Error, AttributeError, KeyError, TypeError) as error:
         raise ValueError(one_line(error)) from error
     if values.help:
         print(f"{__doc__}\n{values.main_module_help()}\n{values.get_help()}")
@@ -143,13 +148,13 @@ def one_line(error: BaseException) -> str:
 
 
 def main(arguments: Sequence[str] = sys.argv) -> int:
-    """Runs a command line; returns the exit code (2: the user's mistake, 1: the run failed)."""
+    """Runs a command line; returns the exit code (2: a mistake to correct, 1: the run failed)."""
     try:
         values = parse(arguments)
         parallel.initialise()
         logs.use_compilation_cache()
         MODES[values.mode](build(values.config), Path(values.workdir or os.curdir))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         if os.environ.get("DSTFORMER_TRACEBACK"):
             raise
         print(f"error: {one_line(error)}", file=sys.stderr)

@@ -20,10 +20,12 @@ from dstformer_jax.training.experiment import Experiment
 
 @pytest.fixture(scope="session", autouse=True)
 def _compilation_cache(tmp_path_factory: pytest.TempPathFactory):
-    """Tests compile the same small programs again and again; each is compiled once a session."""
+    """Small programs are compiled without optimisation, and each only once a session."""
+    jax.config.update("jax_disable_most_optimizations", True)
     jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     yield
+    jax.config.update("jax_disable_most_optimizations", False)
     jax.config.update("jax_compilation_cache_dir", None)
 
 

@@ -1,0 +1,165 @@
+"""The command line: train, eval and plan of a tiny config, and mistakes told in one line."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from dstformer_jax import main
+from dstformer_jax.data.bank import write_bank
+from dstformer_jax.data.schema import Sequence
+from dstformer_jax.training import checkpoint, logs
+
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+
+CONFIG = '''
+from ml_collections import ConfigDict, config_dict
+
+def get_config(variant=""):
+    if variant not in ("", "slow"):
+        raise ValueError(f"got variant {{variant!r}}, expected 'slow'")
+    source = dict(dataset="walks", frames=5, stride=5, batch=8)
+    return ConfigDict(dict(
+        seed=0, epochs=2, parallel="auto", log_every=2, peak_tflops=0.001,
+        init_from=config_dict.placeholder(str),
+        model=dict(dim_feat=8, dim_rep=8, depth=1, num_heads=2, mlp_ratio=2.0, maxlen=5),
+        task=dict(name="lift3d"), weights=dict(mpjpe=1.0, velocity=20.0),
+        optim=dict(learning_rate=1e-3, freeze=()),
+        data=dict(path={path!r}, feed="numpy"),
+        sources=dict(walks=source),
+        eval=dict(every=1, flip=False, sources=dict(unseen=dict(source, split="test"))),
+        checkpoint=dict(every=0, keep=1),
+    ))
+'''
+
+
+def walk(name: str, frames: int) -> Sequence:
+    """A random walk of 17 joints in metres."""
+    rng = np.random.default_rng(frames)
+    pose = rng.normal(0, 0.3, (1, 17, 3)) + np.cumsum(rng.normal(0, 0.01, (frames, 17, 3)), axis=0)
+    return Sequence(id=name, fps=30.0, axes="camera", pose=pose)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> Path:
+    """A config file beside a prepared dataset."""
+    folder = tmp_path_factory.mktemp("project")
+    bank = folder / "walks" / "default" / "1.0.0" / "bank"
+    write_bank([walk(f"train{i}", 40 + i) for i in range(3)], bank / "train")
+    write_bank([walk("test", 20)], bank / "test")
+    path = folder / "tiny.py"
+    path.write_text(CONFIG.format(path=str(folder)))
+    return path
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick_compilation(tmp_path_factory):
+    """Programs are compiled without optimisation, and once for all commands."""
+    cache = logs.use_compilation_cache
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logs, "use_compilation_cache", lambda: None)
+        cache(tmp_path_factory.mktemp("xla"))
+        jax.config.update("jax_disable_most_optimizations", True)
+        yield
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_compilation_cache_dir", None)
+
+
+def run(*arguments: object) -> int:
+    return main.main(["main", *map(str, arguments)])
+
+
+def test_plan_train_eval_and_fine_tuning(config, tmp_path, capsys):
+    """The steps of a project, from a fresh workdir."""
+    assert run(f"--config={config}", "--mode=plan") == 0
+    told = capsys.readouterr().out
+    for words in ("24", "walks", "parameters: ", "epochs: 2, steps: 6", "PFLOP", "expected: "):
+        assert words in told
+
+    workdir = tmp_path / "run"
+    assert run(f"--config={config}", f"--workdir={workdir}") == 0
+    assert "mpjpe" in capsys.readouterr().out
+    assert json.loads((workdir / "config.json").read_text())["epochs"] == 2
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert lines[0]["mfu"] > 0
+    assert lines[-1]["step"] == 6
+
+    assert run(f"--config={config}", f"--workdir={workdir}", "--mode=eval") == 0
+    results = json.loads((workdir / "eval.json").read_text())
+    step = checkpoint.restore_params(workdir)[1]["step"]
+    trained = next(x for x in lines if x["step"] == step and "eval/unseen/mpjpe" in x)
+    assert results["eval/unseen/mpjpe"] == pytest.approx(trained["eval/unseen/mpjpe"], rel=1e-4)
+
+    capsys.readouterr()
+    tuned = tmp_path / "tuned"
+    frozen = "--config.optim.freeze=('backbone/*',)"
+    init = f"--config.init_from={workdir}"
+    assert run(f"--config={config}", f"--workdir={tuned}", init, frozen) == 0
+    assert "starting from given backbone, head" in capsys.readouterr().out
+    before, after = (checkpoint.restore_params(path)[0]["params"] for path in (workdir, tuned))
+    kernel = before["backbone"]["pre_logits"]["kernel"]
+    assert (kernel == after["backbone"]["pre_logits"]["kernel"]).all()
+    assert (before["head"]["dense"]["kernel"] != after["head"]["dense"]["kernel"]).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["--config=", "--workdir="]),
+        (["--config={config}"], ["--workdir=DIR"]),
+        (["--config={config}", "--workdir={tmp}", "--mode=tarin"], ["tarin", "train"]),
+        (["--config={config}", "--workdir={tmp}", "--confg=3"], ["confg"]),
+        (["--config={config}", "--workdir={tmp}", "epochs=3"], ["epochs=3", "--"]),
+        (["--config={config}", "--workdir={tmp}", "--config.epoch=3"], ["epoch", "epochs"]),
+        (["--config={config}", "--workdir={tmp}", "--config.epochs=many"], ["epochs", "many"]),
+        (
+            ["--config={config}", "--workdir={tmp}", "--config.optim.learing_rate=1"],
+            ["learing_rate", "learning_rate"],
+        ),
+        (["--config={config}:fast", "--workdir={tmp}"], ["got variant 'fast', expected 'slow'"]),
+        (["--config=absent.py", "--workdir={tmp}"], ["absent.py"]),
+        (["--config={config}", "--workdir={tmp}", "--config.init_from=x.bin"], ["x.bin"]),
+        (
+            ["--config={config}", "--workdir={tmp}", "--config.sources.walks.dataset=runs"],
+            ["'runs'", "dstformer_jax.data.prepare --dataset=runs"],
+        ),
+        (
+            ["--config={config}", "--workdir={tmp}", "--config.sources.walks.frames=9"],
+            ["'walks'", "model.maxlen=5"],
+        ),
+        (["--config={config}", "--workdir={tmp}", "--config.task.name=lift"], ["lift3d"]),
+        (["--config={config}", "--workdir={tmp}", "--mode=eval"], ["without a checkpoint"]),
+        (["--config={config}", "--mode=plan", "--config.init_from=x.bin"], ["x.bin"]),
+        (["--config={config}", "--workdir={tmp}", "--config.parallel=threads"], ["threads"]),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(config, tmp_path, capsys, arguments, words):
+    filled = [each.format(config=config, tmp=tmp_path / "run") for each in arguments]
+    assert run(*filled) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert told.count("\n") == 1
+    for word in words:
+        assert word in told
+
+
+def test_help_exits_0(capsys):
+    with pytest.raises(SystemExit) as stop:
+        run("--help")
+    assert not stop.value.code
+    assert "--workdir" in capsys.readouterr().out
+
+
+def test_a_changed_config_is_told(tmp_path, capsys):
+    path = tmp_path / "config.json"
+    main.write_config({"optim": {"learning_rate": 1.0, "clip": 0.0}}, path)
+    main.write_config({"optim": {"learning_rate": 2.0}, "epochs": 3}, path)
+    told = capsys.readouterr().out.splitlines()
+    assert told == [
+        "config.epochs was None in this workdir, now 3",
+        "config.optim.clip was 0.0 in this workdir, now None",
+        "config.optim.learning_rate was 1.0 in this workdir, now 2.0",
+    ]
+    assert json.loads(path.read_text())["epochs"] == 3
