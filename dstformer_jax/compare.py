@@ -1,4 +1,7 @@
-"""Our network against its PyTorch twin: the same weights, the same clip, outputs and gradients."""
+"""Our network against its PyTorch twin: the same weights, the same clip, outputs and gradients.
+
+Importing this without PyTorch is an ImportError that says so.
+"""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -9,6 +12,7 @@ import numpy as np
 
 from dstformer_jax import convert
 from dstformer_jax.models.network import Network, build_network
+from dstformer_jax.torch_twin import TWIN_FIELDS, build_twin, torch
 
 MAX_FRAMES = 81  # longer clips cost minutes on a CPU and show nothing more
 
@@ -37,9 +41,6 @@ def compare(
     Returns:
       Differences of "representation" and "pose", and of the gradients of the mean squared error
       with respect to every parameter, under "gradients".
-
-    Raises:
-      ImportError: PyTorch is not installed.
     """
     network = build_network({**model, "dtype": "float32", "attention": "xla"})
     motion, target = random_clips(network, clips, seed)
@@ -75,10 +76,6 @@ def _ours(
 def _theirs(
     network: Network, params: dict[str, Any], motion: np.ndarray, target: np.ndarray
 ) -> dict[str, Any]:
-    import torch
-
-    from dstformer_jax.torch_twin import TWIN_FIELDS, build_twin
-
     model = {name: getattr(network.backbone, name) for name in TWIN_FIELDS}
     twin = build_twin(model, convert.to_torch(params))
     representation = twin.represent(torch.from_numpy(motion))

@@ -247,6 +247,8 @@ def convert(flags: argparse.Namespace) -> None:
     """Reads, says what it found, writes, and compares when asked to."""
     if not is_torch_path(flags.input) and not is_torch_path(flags.output):
         raise ValueError("got two folders, expected a .bin, .pth, .pt or .safetensors on one side")
+    if flags.compare:
+        from dstformer_jax.compare import compare  # without PyTorch it fails before any work
     params, info = read_any(flags.input, flags.num_heads)
     count = sum(x.size for x in _flatten(params).values())
     print(f"{flags.input}: {count:,} parameters, {info['model']}")
@@ -255,8 +257,6 @@ def convert(flags: argparse.Namespace) -> None:
     write_any(flags.output, params, info, flags.plain)
     print(f"wrote {flags.output}")
     if flags.compare:
-        from dstformer_jax.compare import compare
-
         written, _ = read_any(flags.output, info["model"].get("num_heads"))
         for name, difference in compare(written, info["model"]).items():
             print(f"largest difference of {name}: {difference}")

@@ -77,11 +77,15 @@ def attend(
 
     Returns:
       [B, T, J, H, D].
+
+    Raises:
+      ValueError: "cudnn" where it cannot run.
     """
     if implementation == "auto":
         flash = axis == "temporal" and _cudnn_applies(query)
         implementation = "cudnn" if flash and dropout is None else "xla"
     if implementation == "cudnn":
+        _check_cudnn(query, dropout)
         return _flash_attention(query, key, value, axis)
     scores, mix = (
         ("btihd,btjhd->bthij", "bthij,btjhd->btihd")
@@ -100,6 +104,15 @@ def _cudnn_applies(query: Array) -> bool:
     """cuDNN attention needs an NVIDIA GPU, half precision and a head size divisible by 8."""
     half = query.dtype in (jnp.bfloat16, jnp.float16)
     return jax.default_backend() == "gpu" and half and query.shape[-1] % 8 == 0
+
+
+def _check_cudnn(query: Array, dropout: Callable[[Array], Array] | None) -> None:
+    if dropout is not None or not _cudnn_applies(query):
+        raise ValueError(
+            f"got model.attention='cudnn' on {jax.default_backend()} for {query.dtype} heads of "
+            f"size {query.shape[-1]}{' with attention dropout' * (dropout is not None)}, expected "
+            "an NVIDIA GPU, bfloat16, a multiple of 8 and no dropout; do use 'auto'"
+        )
 
 
 def _flash_attention(query: Array, key: Array, value: Array, axis: Axis) -> Array:

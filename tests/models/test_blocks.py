@@ -47,6 +47,30 @@ def test_attention_equals_numpy(axis):
     np.testing.assert_allclose(mixed[index], expected, rtol=0, atol=1e-6)
 
 
+def test_cudnn_attention_says_where_it_runs():
+    query = tokens(1, 2, 3, 2, 8)
+    with pytest.raises(ValueError, match=r"'cudnn' on \w+ for float32 heads of size 8, expected"):
+        attend(query, query, query, "temporal", "cudnn")
+    with pytest.raises(ValueError, match="with attention dropout"):
+        attend(query, query, query, "temporal", "cudnn", dropout=lambda weights: weights)
+
+
+@pytest.mark.skipif(jax.default_backend() != "gpu", reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("axis", ["spatial", "temporal"])
+def test_cudnn_attention_agrees(axis):
+    query, key, value = (tokens(3, 2, 9, 17, 2, 16)[i].astype(jnp.bfloat16) for i in range(3))
+
+    def loss(implementation, *arrays):
+        mixed = attend(*arrays, axis, implementation).astype(jnp.float32)
+        return (mixed * tokens(*mixed.shape)).sum(), mixed
+
+    differentiate = jax.jit(jax.grad(loss, argnums=(1, 2, 3), has_aux=True), static_argnums=0)
+    plain, fused = (differentiate(name, query, key, value) for name in ("xla", "cudnn"))
+    for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(fused), strict=True):
+        a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
+        assert np.linalg.norm(a - b) < 0.02 * np.linalg.norm(a)
+
+
 @pytest.mark.parametrize("axis", ["spatial", "temporal"])
 def test_a_half_mixes_only_its_own_axis(axis):
     """Gradient of the output at one token: it reaches that token's frame, or its joint, alone."""

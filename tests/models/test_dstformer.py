@@ -1,6 +1,7 @@
 """DSTformer against the official numbers, and what its options may and may not change."""
 
 import warnings
+from collections.abc import Iterator
 from functools import cache, partial
 
 import flax.linen as nn
@@ -174,6 +175,15 @@ class TestDesigns:
             shapes(build_network({**TINY, "design": "both"}))
 
 
+def operations(jaxpr) -> Iterator[tuple[str, np.dtype]]:
+    """Names and output types of all operations of a program, nested ones too."""
+    for equation in jaxpr.eqns:
+        yield equation.primitive.name, equation.outvars[0].aval.dtype
+        for value in equation.params.values():
+            if hasattr(value, "jaxpr"):
+                yield from operations(value.jaxpr)
+
+
 @cache
 def plain() -> tuple[convert.Params, np.ndarray, dict, dict]:
     network = build_network(TINY)
@@ -226,6 +236,16 @@ class TestExecution:
         assert half["pose"].dtype == jnp.float32
         error = np.linalg.norm(half["pose"] - outputs["pose"]) / np.linalg.norm(outputs["pose"])
         assert 1e-5 < error < 0.03
+
+    def test_bfloat16_keeps_softmax_and_norm_statistics_in_float32(self):
+        network = build_network({**TINY, "dtype": "bfloat16"})
+        params = random_params(network)
+        program = jax.make_jaxpr(network.apply)({"params": params}, random_motion(1, 3))
+        kinds: dict[str, set] = {}
+        for name, dtype in operations(program.jaxpr):
+            kinds.setdefault(name, set()).add(str(dtype))
+        assert kinds["exp"] == kinds["rsqrt"] == {"float32"}
+        assert kinds["erf" if "erf" in kinds else "erfc"] == {"bfloat16"}
 
     def test_leading_axes_and_any_length(self):
         params, motion, outputs, _ = plain()
