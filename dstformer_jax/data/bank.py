@@ -88,7 +88,7 @@ def _read_prepared(prepared: Path, split: str) -> Iterable[Sequence]:
     """The sequences of a prepared split, read through tfds without TensorFlow."""
     from tensorflow_datasets.core.read_only_builder import builder_from_directory
 
-    builder = builder_from_directory(prepared)
+    builder: Any = builder_from_directory(prepared)  # its decorators hide the signatures
     if split not in builder.info.splits:
         raise ValueError(
             f"got split {split!r} of {prepared}, expected one of {sorted(builder.info.splits)}"

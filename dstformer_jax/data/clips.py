@@ -99,7 +99,8 @@ def make_clips(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch:
     """The clean batch of some windows: int [B] rows of data.windows, one for each draw.
 
     Returns motion [B, T, 17, 3], target [B, T, 17, 3], confidence [B, T, 17], valid [B, T],
-    scale [B] (mm per normalised unit, 0 when that means nothing) and index [B] (= rows).
+    index [B] (= rows) and scale [B]: mm (of metres) or pixels of a normalised unit, 0 when the
+    source is stored normalised.
     """
     source, windows = data.source, data.windows
     ids, valid = frame_ids(
@@ -145,13 +146,17 @@ def _supervised_2d(data: SourceData, where: np.ndarray, draws: ClipDraws) -> Bat
         motion[..., 2] = 1
     else:
         motion = _mirrored(gather(data.bank.motion, where), draws.flip)
+    scale = np.ones(len(where), np.float32)
     if source.crop is not None:
-        crop_square(motion, draws.ratio)
+        scale = crop_square(motion, draws.ratio)
     confidence = motion[..., 2].copy()
     motion *= (confidence != 0)[..., None]
     target = motion.copy()
     target[..., 2] = 0
-    scale = np.zeros(len(where), np.float32)
+    if data.unit == "normalised":
+        scale = np.zeros_like(scale)
+    elif source.input == "pose":
+        scale = scale * np.float32(1000 / source.scale)
     return {"motion": motion, "target": target, "confidence": confidence, "scale": scale}
 
 
@@ -202,8 +207,11 @@ def _extreme(extreme: Any, flat: np.ndarray, blocks: int = 16) -> np.ndarray:
     return extreme(over_time.reshape(clips, -1, 3), axis=1)
 
 
-def crop_square(motion: np.ndarray, ratio: np.ndarray) -> None:
-    """`geometry.crop_scale` of [B, T, J, 3] with ratio [B], in place and ten times as fast."""
+def crop_square(motion: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    """`geometry.crop_scale` of [B, T, J, 3] with ratio [B], in place and ten times as fast.
+
+    Returns half the side of each square, float32 [B]: what 1 is afterwards, in the unit before.
+    """
     seen = (motion[..., 2] != 0).reshape(len(motion), -1)
     planes = [motion[..., axis].reshape(len(motion), -1) for axis in range(2)]
     lows = [np.where(seen, plane, np.inf).min(axis=1) for plane in planes]
@@ -217,3 +225,4 @@ def crop_square(motion: np.ndarray, ratio: np.ndarray) -> None:
         motion[..., axis] = np.clip(moved, -1, 1).reshape(motion.shape[:-1])
     motion[..., 2] = np.clip(motion[..., 2], -1, 1)
     motion[~valid] = 0
+    return half

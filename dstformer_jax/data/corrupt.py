@@ -170,13 +170,12 @@ def _noisy(
     channels: list[Array], draws: NoiseDraws, table: NoiseTable, xp: ModuleType
 ) -> list[Array]:
     frames = channels[0].shape[1]
-    path = interpolation(frames, table.keyframes)[None]
     is_gauss = draws.select < table.weight[None, None]
     moves = []
     for axis in range(2):
         near = draws.gauss[axis] * table.std[None, None, :, axis] + table.mean[None, None, :, axis]
         far = (draws.uniform[axis] - 0.5) * table.span
-        drift = xp.matmul(path, xp.where(is_gauss, near, far))
+        drift = interpolate(xp.where(is_gauss, near, far), frames, xp)
         moves.append(drift + draws.jitter[axis] * table.jitter)
     distance = xp.sqrt(moves[0] * moves[0] + moves[1] * moves[1])
     return [channels[0] + moves[0], channels[1] + moves[1], _confidence(distance, draws, table, xp)]
@@ -197,12 +196,19 @@ def _masked(
 
 
 @lru_cache(maxsize=16)
-def interpolation(frames: int, keyframes: int) -> np.ndarray:
-    """Linear interpolation with aligned ends as a matrix, float32 [T, K].
-
-    Places are rounded to float32 as torch does: confidence depends steeply on the distance.
-    """
+def _between_keyframes(frames: int, keyframes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The keyframes before and after each of T frames with aligned ends, and the way between."""
+    # In float32 as torch does: confidence depends steeply on the distance.
     step = np.float32(keyframes - 1) / np.float32(max(frames - 1, 1))
     place = np.arange(frames, dtype=np.float32) * step
-    distance = np.abs(place[:, None] - np.arange(keyframes, dtype=np.float32)[None])
-    return np.maximum(1 - distance, 0).astype(np.float32)
+    before = np.minimum(place.astype(np.int32), keyframes - 1)
+    after = np.minimum(before + 1, keyframes - 1)
+    return before, after, (place - before.astype(np.float32))
+
+
+def interpolate(values: Array, frames: int, xp: ModuleType = np) -> Array:
+    """Keyframes [B, K, J] -> frames [B, T, J], linear in time with aligned ends."""
+    before, after, way = _between_keyframes(frames, values.shape[1])
+    # Not a matrix product: its rounding would depend on how many clips there are.
+    start, end = xp.take(values, before, axis=1), xp.take(values, after, axis=1)
+    return start * (1 - way)[None, :, None] + end * way[None, :, None]

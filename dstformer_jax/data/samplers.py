@@ -80,8 +80,10 @@ class JaxSampler:
         # Named, because the default generator of an accelerator may have another key size.
         keys = jax.random.wrap_key_data(self.keys, impl="threefry2x32")
         keys = jax.vmap(lambda key: jax.random.fold_in(key, self._calls))(keys)
-        rows = jax.vmap(lambda key: draw(key, (self.rows, *shape)))(keys)
-        return rows.reshape(-1, *shape)
+        # Flat, which compiles ten times as fast, and behind a barrier, for else XLA draws the same
+        # numbers again in every operation that uses them.
+        flat = jax.vmap(lambda key: draw(key, (self.rows * math.prod(shape),)))(keys)
+        return jax.lax.optimization_barrier(flat).reshape(-1, *shape)
 
     def uniform(self, *shape: int) -> Array:
         import jax
@@ -94,7 +96,8 @@ class JaxSampler:
         return self._draw(jax.random.normal, shape)
 
     def normals(self, *shape: int) -> tuple[Array, Array]:
-        return self.normal(*shape), self.normal(*shape)
+        both = self.normal(2, *shape)
+        return both[:, 0], both[:, 1]
 
     def common(self) -> JaxSampler:
         import jax.numpy as jnp
@@ -120,13 +123,17 @@ class TfSampler:
         words = tf.cast(keys, tf.uint64)
         self._words = tf.unstack(words[:, :1] * np.uint64(2**32) + words[:, 1:])
 
-    def _bits(self, words: int) -> Array:
-        """Random words for every clip, uint32 [B, words]."""
+    def _halves(self, words: int) -> Array:
+        """Integers in [-32768, 32767] as floats, float32 [S, n, 2] with n >= rows * words.
+
+        n is a multiple of 16: Eigen's last, odd numbers go through other code than the rest and
+        may differ from it in the last bit, which must not depend on the number of shards here.
+        """
         tf = self._tf
         self._calls += 1
         draws = [
             tf.raw_ops.StatelessRandomUniformFullIntV2(
-                shape=[self.rows, words],
+                shape=[-(-self.rows * words // 16) * 16],
                 key=key,
                 counter=np.array([0, self._calls], np.uint64),
                 alg=1,  # Philox
@@ -134,30 +141,32 @@ class TfSampler:
             )
             for key in self._words
         ]
-        return tf.concat(draws, axis=0)
+        return tf.cast(tf.bitcast(tf.stack(draws), tf.int16), tf.float32)
 
-    def _halves(self, words: int) -> Array:
-        """Integers in [-32768, 32767] as floats, float32 [B, words, 2]."""
-        tf = self._tf
-        return tf.cast(tf.bitcast(self._bits(words), tf.int16), tf.float32)
+    def _shaped(self, flat: Array, shape: tuple[int, ...]) -> Array:
+        """The first numbers of every shard, [S, n] -> [B, *shape]."""
+        size = self.rows * math.prod(shape)
+        return self._tf.reshape(flat[:, :size], [-1, *shape])
 
     def uniform(self, *shape: int) -> Array:
-        size = math.prod(shape)
-        flat = self._tf.reshape(self._halves((size + 1) // 2), [-1, size + size % 2])
-        return self._tf.reshape(flat[:, :size] * 2.0**-16 + (0.5 + 2.0**-17), [-1, *shape])
+        halves = self._halves((math.prod(shape) + 1) // 2)
+        flat = self._tf.reshape(halves, [len(self._words), -1])
+        return self._shaped(flat * 2.0**-16 + (0.5 + 2.0**-17), shape)
 
     def normals(self, *shape: int) -> tuple[Array, Array]:
+        x, y = self._normals(math.prod(shape))
+        return self._shaped(x, shape), self._shaped(y, shape)
+
+    def _normals(self, words: int) -> tuple[Array, Array]:
         tf = self._tf
-        halves = self._halves(math.prod(shape))
+        halves = self._halves(words)
         radius = tf.sqrt(-2.0 * tf.math.log(halves[..., 0] * 2.0**-16 + (0.5 + 2.0**-17)))
         angle = halves[..., 1] * (math.pi * 2.0**-15)
-        pair = radius * tf.cos(angle), radius * tf.sin(angle)
-        return tf.reshape(pair[0], [-1, *shape]), tf.reshape(pair[1], [-1, *shape])
+        return radius * tf.cos(angle), radius * tf.sin(angle)
 
     def normal(self, *shape: int) -> Array:
-        size = math.prod(shape)
-        pair = self.normals((size + 1) // 2)
-        return self._tf.reshape(self._tf.concat(pair, axis=1)[:, :size], [-1, *shape])
+        pair = self._normals((math.prod(shape) + 1) // 2)
+        return self._shaped(self._tf.concat(pair, axis=1), shape)
 
     def common(self) -> TfSampler:
         shared = self._tf.constant([[0x9E3779B9, 0]], self._tf.uint32)
