@@ -60,11 +60,18 @@ def read_metrics(workdir: Path) -> list[dict[str, float]]:
 
 
 def learning_curve(lines: Sequence[dict[str, float]], path: Path) -> list[str]:
-    """Draws MPJPE against steps for every 3D evaluation source; returns a summary, a line each."""
+    """Draws MPJPE against steps for every 3D evaluation source; returns a summary, a line each.
+
+    Nothing is drawn, and nothing returned, when nothing was evaluated.
+    """
     names = sorted({n for line in lines for n in line if n.endswith("/mpjpe")})
     series, levels, summary = {}, {}, []
     for name in names:
-        points = [(line["step"], line[name]) for line in lines if name in line]
+        # A value that is not a number stands as a word.
+        points = [(line["step"], line[name]) for line in lines
+                  if isinstance(line.get(name), (int, float))]  # fmt: skip
+        if not points:
+            continue
         label = name.split("/")[1]
         series[label] = tuple(zip(*points, strict=True))
         summary.append(
@@ -77,11 +84,18 @@ def learning_curve(lines: Sequence[dict[str, float]], path: Path) -> list[str]:
             levels[f"{label}, no depth"] = zero[-1]
     if series:
         plots.curves(series, path, "step", "MPJPE on unseen people (mm)", levels)
+        summary.append(f"picture: {path}")
     return summary
 
 
 def run(workdir: Path, output: Path, count: int) -> list[str]:
-    """Writes all pictures of a run; returns what to print."""
+    """Writes all pictures of a run; returns what to print.
+
+    Raises:
+      ValueError: no run there, or no poses asked for.
+    """
+    if count < 1:
+        raise ValueError(f"got --count={count}, expected 1 or more")
     model = load(str(workdir))
     config = model.info["config"]
     said = learning_curve(read_metrics(workdir), output / "learning_curve.png")
@@ -96,7 +110,7 @@ def run(workdir: Path, output: Path, count: int) -> list[str]:
             f"{data.source.name}: people the network never saw ({error:.0f} mm here)",
         )
         said.append(f"picture: {path}")
-    return [*said, f"picture: {output / 'learning_curve.png'}"]
+    return said
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
