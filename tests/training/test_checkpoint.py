@@ -102,3 +102,10 @@ def test_transplant_takes_what_fits(make_experiment):
     wider = initial_variables(make_experiment(model__dim_rep=16))
     with pytest.raises(ValueError, match=r"another backbone \(.*got \(16,\), expected \(8,\)"):
         transplant(fresh, wider)
+
+
+def test_archived_steps_stay_for_good(tmp_path):
+    with Checkpoints(tmp_path, keep=1, archive=(1, 3)) as checkpoints:
+        for step in range(1, 6):
+            checkpoints.save(step, {"x": np.zeros(2)}, {})
+    assert checkpoint.saved_steps(tmp_path) == [1, 3, 5]

@@ -165,3 +165,11 @@ def test_checkpoints_move_between_back_ends_and_device_counts(whole, make_experi
 def test_a_profile_is_written(make_experiment, tmp_path):
     loop.fit(make_experiment(profile={"start": 2, "num_steps": 2}, epochs=1), tmp_path)
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
+
+
+def test_archived_steps_are_the_ends_of_epochs(make_experiment):
+    plan = make_experiment().plan
+    ends = [sum(plan.steps_in_epoch(e) for e in range(last)) for last in (1, 2, 3)]
+    assert loop.archived_steps(plan, 1) == set(ends)
+    assert loop.archived_steps(plan, 2) == {ends[1]}
+    assert loop.archived_steps(plan, 0) == set()
