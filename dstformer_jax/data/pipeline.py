@@ -173,6 +173,7 @@ def _dataset(
         batch = clean(int(draw))
         return [batch[name] for name in names]
 
+    @tf.autograph.experimental.do_not_convert
     def make(draw: Any) -> dict[str, Any]:
         arrays = tf.numpy_function(fetch, [draw], [example[name].dtype for name in names])
         batch = dict(zip(names, arrays, strict=True))

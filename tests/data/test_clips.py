@@ -175,6 +175,12 @@ def test_training_on_fixed_views_draws_among_them():
     assert np.abs(counts - 1000).max() < 5 * np.sqrt(1000)
 
 
+def cropped(motion, ratio):
+    planes = [motion[..., axis].reshape(len(motion), -1).copy() for axis in range(3)]
+    crop_square(*planes, ratio)
+    return np.stack(planes, axis=-1).reshape(motion.shape)
+
+
 @pytest.mark.parametrize("ratio", [0.25, 1.0, 2.0])
 def test_crop_square_is_crop_scale(ratio):
     rng = np.random.default_rng(1)
@@ -184,8 +190,7 @@ def test_crop_square_is_crop_scale(ratio):
     motion[4, 0, :3, 2] = 1  # three joints span nothing
     motion[5] = [7.0, 9.0, 1.0]  # nor does a point
     expected = geometry.crop_scale(motion, np.float32(ratio))
-    out = motion.copy()
-    crop_square(out, np.full(6, ratio, np.float32))
+    out = cropped(motion, np.full(6, ratio, np.float32))
     np.testing.assert_allclose(out, expected, atol=2e-6)
     assert (out[4:] == 0).all()
     assert np.abs(out[0]).max() == 1
@@ -195,7 +200,8 @@ def test_crop_square_is_the_official_crop_scale(golden):
     arrays = golden("d_data")
     for name in ("r11", "r22", "r13", "r025_1"):
         motion = arrays["x"][:1].astype(np.float32)
-        crop_square(motion, np.float32(arrays[f"crop_scale/ratio_{name}"])[None])
+        ratio = np.float32(arrays[f"crop_scale/ratio_{name}"])[None]
+        motion = cropped(motion, ratio)
         np.testing.assert_allclose(motion[0], arrays[f"crop_scale/{name}"], atol=2e-6)
 
 
@@ -226,10 +232,11 @@ def test_2d_clips(pixels):
     draws = drawn(data)
     batch = make_clips(data, rows, draws)
     stored = frames_of(data, rows, pixels.motion, draws)
-    cropped = geometry.crop_scale(stored, draws.ratio[:, None, None, None])
-    cropped = np.where(cropped[..., 2:] == 0, 0, cropped)
-    cropped = np.where(draws.flip[:, None, None, None], geometry.flip(cropped), cropped)
-    np.testing.assert_allclose(batch["motion"], cropped, atol=2e-6)
+    expected = geometry.crop_scale(stored, draws.ratio[:, None, None, None])
+    expected = np.where(expected[..., 2:] == 0, 0, expected)
+    mirrored = geometry.flip(expected)
+    expected = np.where(draws.flip[:, None, None, None], mirrored, expected)
+    np.testing.assert_allclose(batch["motion"], expected, atol=2e-6)
     np.testing.assert_array_equal(batch["target"][..., :2], batch["motion"][..., :2])
     assert (batch["target"][..., 2] == 0).all()
     np.testing.assert_array_equal(batch["confidence"], batch["motion"][..., 2])
@@ -251,12 +258,12 @@ def test_detections_with_3d_truth_keep_together(tmp_path):
         np.testing.assert_allclose(batch[name], mirrored, atol=1e-6)
     assert (batch["scale"] == 0).all()
     # Cropped, both are moved and scaled alike.
-    cropped = make_clips(data_of(bank, input="motion", flip=True, crop=(1, 1)), rows, draws)
+    square = make_clips(data_of(bank, input="motion", flip=True, crop=(1, 1)), rows, draws)
     np.testing.assert_allclose(
-        (cropped["motion"] - cropped["target"])[..., :2]
+        (square["motion"] - square["target"])[..., :2]
         / (batch["motion"] - batch["target"])[..., :2],
         np.broadcast_to(
-            (np.ptp(cropped["target"][..., 0], (1, 2)) / np.ptp(batch["target"][..., 0], (1, 2)))
+            (np.ptp(square["target"][..., 0], (1, 2)) / np.ptp(batch["target"][..., 0], (1, 2)))
             [:, None, None, None],
             (BATCH, FRAMES, 17, 2),
         ),
