@@ -165,6 +165,9 @@ def main(arguments: Sequence[str] = sys.argv) -> int:
     except Interrupted as error:
         print(str(error), file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped at once by a second Ctrl-C; the last checkpoint stands", file=sys.stderr)
+        return 130
     return 0
 
 

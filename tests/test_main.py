@@ -14,7 +14,7 @@ from dstformer_jax.training import checkpoint, logs
 
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 
-CONFIG = '''
+CONFIG = """
 from ml_collections import ConfigDict, config_dict
 
 def get_config(variant=""):
@@ -32,7 +32,7 @@ def get_config(variant=""):
         eval=dict(every=1, flip=False, sources=dict(unseen=dict(source, split="test"))),
         checkpoint=dict(every=0, keep=1),
     ))
-'''
+"""
 
 
 def walk(name: str, frames: int) -> Sequence:
