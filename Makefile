@@ -25,7 +25,7 @@ $(BIN)/.dev: $(BIN)/.train requirements-dev.txt
 	@touch $@
 
 demo: $(BIN)/.train  ## pretrain on synthetic people (3 minutes on 2 cores) and draw the result
-	$(BIN)/python -m dstformer_jax.data.prepare --dataset=synthetic --data_dir=data
+	$(BIN)/python -m dstformer_jax.data.prepare --dataset=synthetic --name=demo --heading=60 --data_dir=data
 	$(BIN)/python -m dstformer_jax.main --config=configs/pretrain.py:demo --workdir=runs/demo
 	$(BIN)/python -m dstformer_jax.show --workdir=runs/demo --output=runs/demo/pictures
 

@@ -20,14 +20,23 @@ _ONE_WAY = ("knee_l", "knee_r", "elbow_l", "elbow_r")  # joints that bend one wa
 
 
 def simulate(
-    body: Body, name: str, rng: np.random.Generator, frames: int, fps: float
+    body: Body,
+    name: str,
+    rng: np.random.Generator,
+    frames: int,
+    fps: float,
+    spread: float = 360.0,
 ) -> dict[str, np.ndarray]:
-    """World positions {joint: [T, 3]} in metres, y up, of one person doing one action."""
+    """World positions {joint: [T, 3]} in metres, y up, of one person doing one action.
+
+    First headings spread over `spread` degrees around the world's +z.
+    """
     action = ACTIONS[name]
     time = np.arange(frames) / fps
     period = rng.uniform(*action.seconds)
     phase = time / period + rng.uniform() + slow_noise(rng, time, 0.02)
     angles = _angles(action, rng, time, phase)
+    angles["yaw"] = angles["yaw"] + spread * rng.uniform(-0.5, 0.5)
     lift, airborne = _flight(action, phase, period)
     places = forward(body, {key: np.deg2rad(value) for key, value in angles.items()})
     drift = rng.uniform(0, action.drift) * airborne
@@ -65,7 +74,6 @@ def _angles(
         angles[name] = np.maximum(angles[name], 1.0)
     if rng.uniform() < 0.5:
         angles = _mirrored(angles)
-    angles["yaw"] = angles["yaw"] + rng.uniform(0, 360)
     return angles
 
 

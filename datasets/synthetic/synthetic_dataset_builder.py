@@ -27,6 +27,7 @@ class SyntheticOptions:
     test_subjects: int = option(4, "how many of them are in the split test")
     seconds: float = option(8.0, "length of a sequence")
     fps: float = option(30.0, "frames a second")
+    heading: float = option(360.0, "degrees over which first headings spread; 0: all alike")
     seed: int = option(0, "what every random choice follows from")
 
 
@@ -45,6 +46,8 @@ class Builder(SequenceBuilder):
                 f"got {options.test_subjects} test subjects of {options.subjects} and "
                 f"{options.sequences} sequences, expected test_subjects < subjects <= sequences"
             )
+        if not 0 <= options.heading <= 360:
+            raise ValueError(f"got heading {options.heading}, expected 0 to 360 degrees")
         if not (options.fps > 0 and options.seconds * options.fps >= 2 and options.seed >= 0):
             raise ValueError(
                 f"got {options.seconds} seconds at {options.fps} fps and seed {options.seed}, "
@@ -67,7 +70,7 @@ class Builder(SequenceBuilder):
             turn = number // options.subjects
             label = (subject * 5 + turn) % len(names)
             rng = np.random.default_rng([options.seed, subject, turn])
-            places = simulate(body, names[label], rng, frames, options.fps)
+            places = simulate(body, names[label], rng, frames, options.fps, options.heading)
             yield Sequence(
                 id=f"{item.key}/{turn:03d}_{names[label]}",
                 subject=item.key,
