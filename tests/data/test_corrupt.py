@@ -1,3 +1,5 @@
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,27 +35,27 @@ def keys_of(number: int) -> np.ndarray:
     return Plan((Source("a", "b"),), (64,), 1, seed=3).keys(0, number)
 
 
+@cache
+def fast(xp, function, clips, *args, **kwargs):
+    """`function(sampler, ...)` of keys, or `corrupt(motion, keys, ...)`, compiled once."""
+
+    def run(*arrays):
+        if function is corrupt:
+            return corrupt(*arrays, xp=xp, **kwargs)
+        return function(sampler(*arrays, clips, xp), *args, **kwargs)
+
+    return {"numpy": run, "jax.numpy": jax.jit(run)}.get(xp.__name__) or tf.function(run)
+
+
 def drawn(xp, draw, keys, clips, *args, **kwargs):
     """The draws of one namespace as numpy arrays."""
-
-    def run(keys):
-        return draw(sampler(keys, clips, xp), *args, **kwargs)
-
-    if xp is jnp:
-        run = jax.jit(run)
-    elif xp is tnp:
-        run = tf.function(run)
-    return jax.tree.map(np.asarray, run(xp.asarray(keys)))
+    return jax.tree.map(np.asarray, fast(xp, draw, clips, *args, **kwargs)(xp.asarray(keys)))
 
 
-def compiled(xp, **kwargs):
-    """`corrupt` of one namespace, numpy to numpy."""
-
-    def run(motion, keys):
-        return corrupt(motion, keys, xp=xp, **kwargs)
-
-    fast = {"numpy": run, "jax.numpy": jax.jit(run)}.get(xp.__name__) or tf.function(run)
-    return lambda motion, keys: np.asarray(fast(xp.asarray(motion), xp.asarray(keys)))
+def corrupted(xp, motion, keys, **kwargs):
+    """`corrupt` in one namespace, numpy to numpy."""
+    run = fast(xp, corrupt, len(motion), **kwargs)
+    return np.asarray(run(xp.asarray(motion), xp.asarray(keys)))
 
 
 def within(values, expected, error, sigmas=5.0):
@@ -107,15 +109,18 @@ def test_interpolation_is_linear_with_aligned_ends(xp, frames):
             np.testing.assert_allclose(between[clip, :, joint], expected, atol=1e-5)
 
 
+def every_kind(random):
+    return (random.uniform(27), *random.normals(27), random.normal(27))
+
+
 def test_uniforms_and_normals_have_their_moments(xp):
     n = CLIPS * 27
-    uniform = drawn(xp, lambda s: s.uniform(27), keys_of(0), CLIPS)
+    uniform, x, y, z = drawn(xp, every_kind, keys_of(0), CLIPS)
     assert uniform.dtype == np.float32
     assert uniform.min() >= 0
     assert uniform.max() < 1
     within(uniform.mean(), 1 / 2, np.sqrt(1 / 12 / n))
     within(uniform.var(), 1 / 12, np.sqrt(1 / 180 / n))
-    x, y, z = drawn(xp, lambda s: (*s.normals(27), s.normal(27)), keys_of(0), CLIPS)
     for normal in (x, y, z):
         within(normal.mean(), 0, np.sqrt(1 / n))
         within((normal**2).mean(), 1, np.sqrt(2 / n))
@@ -185,34 +190,46 @@ def test_confidence_is_a_clipped_normal_about_the_curve(distance):
 def test_shared_draws_are_one_for_the_batch_and_the_same_on_every_process(xp):
     whole = drawn(xp, draw_mask, keys_of(5), 16, 9, 17, shared=True)
     assert whole.frame.shape == (1, 9, 1)
-    noise = drawn(xp, draw_noise, keys_of(5), 16, 9, 17, shared=True)
-    assert noise.jitter[0].shape == (1, 9, 17)
     part = drawn(xp, draw_mask, keys_of(5)[6:], 4, 9, 17, shared=True)
     np.testing.assert_array_equal(part.frame, whole.frame)
     other = drawn(xp, draw_mask, keys_of(6), 16, 9, 17, shared=True)
     assert (other.frame != whole.frame).any()
 
 
-@pytest.mark.parametrize("processes", [2, 4, 8])
-def test_shards_draw_the_same_alone_as_together(xp, processes):
-    motion = np.random.default_rng(0).uniform(-1, 1, (16, 12, 17, 3)).astype(np.float32)
-    keys = keys_of(7)
+def test_shared_jitter_is_one_for_the_batch():
+    noise = drawn(np, draw_noise, keys_of(5), 16, 9, 17, shared=True)
+    assert noise.jitter[0].shape == (1, 9, 17)
+    assert noise.gauss[0].shape == (16, 27, 17)
 
-    run = compiled(xp, noise=True, mask=True)
-    parts = zip(np.split(motion, processes), np.split(keys, processes), strict=True)
-    np.testing.assert_array_equal(np.concatenate([run(*p) for p in parts]), run(motion, keys))
+
+@pytest.mark.parametrize("processes", [2, 8])
+def test_shards_draw_the_same_alone_as_together(xp, processes):
+    motion = np.random.default_rng(0).uniform(-1, 1, (8, 12, 17, 3)).astype(np.float32)
+    keys = keys_of(7)
+    whole = corrupted(xp, motion, keys, noise=True, mask=True)
+    for part in (0, processes - 1):
+        mine = np.split(motion, processes)[part], np.split(keys, processes)[part]
+        expected = np.split(whole, processes)[part]
+        np.testing.assert_array_equal(corrupted(xp, *mine, noise=True, mask=True), expected)
 
 
 def test_corrupt_does_as_it_is_told(xp):
-    def run(noise, mask):
-        motion = np.ones((8, 30, 17, 3), np.float32)
-        return compiled(xp, noise=noise, mask=mask)(motion, keys_of(8))
+    motion, keys = np.ones((8, 12, 17, 3), np.float32), keys_of(8)
+    assert (corrupt(motion, keys, noise=False, mask=False, xp=xp) == 1).all()
+    assert set(np.unique(corrupted(xp, motion, keys, noise=False, mask=True))) == {0, 1}
+    both = corrupted(xp, motion, keys, noise=True, mask=True)
+    masked = (both == 0).all(-1)
+    assert 0.05 < masked.mean() < 0.3
+    assert ((both == 0).any(-1) & ~masked).mean() < 0.001
+    assert (both[~masked][:, :2] != 1).mean() > 0.99
 
-    assert (run(False, False) == 1).all()
-    assert set(np.unique(run(False, True))) == {0, 1}
-    noised, both = run(True, False), run(True, True)
-    assert (noised[..., :2] != 1).mean() > 0.99
-    assert (both == 0).all(-1).any()
+
+@pytest.mark.parametrize("namespace", ["np", "tnp"])
+def test_the_mask_comes_after_the_noise(namespace):
+    xp = NAMESPACES[namespace]
+    motion, keys = np.ones((8, 12, 17, 3), np.float32), keys_of(8)
+    both = corrupted(xp, motion, keys, noise=True, mask=True)
+    noised = corrupted(xp, motion, keys, noise=True, mask=False)
     masked = (both == 0).all(-1)
     np.testing.assert_array_equal(both[~masked], noised[~masked])
 
