@@ -9,6 +9,8 @@ Variants, joined by commas (`configs/pretrain.py:lite,official`):
   paper     the paper's equations to the letter: sums, Adam, no scale term, post-norm
   mocap     a free run on the BVH motion that `make mocap-data` prepares, for a small machine
   clean     without masks and noise, the other arm of the comparison
+  settle    mocap's last stage, from a trained run (--config.init_from=runs/mocap): a lower rate
+            and every third clip from HDM05, which is a tenth of the frames
   short     mocap for a few minutes, on nine-frame windows alone (for comparisons)
   demo      the three-minute run of `make demo` on synthetic people
   robust    for --mode=eval: every 3D test source also with noise (<name>_noisy) and with masks
@@ -27,7 +29,7 @@ from configs.common import source
 
 Settings = Any  # a ConfigDict, of whose values no type checker knows
 MOCAP = ("cmu_mocap", "cmu_mocap_more", "hdm05_actions")
-VARIANTS = ("lite", "official", "paper", "mocap", "clean", "demo", "robust", "short")
+VARIANTS = ("lite", "official", "paper", "mocap", "clean", "demo", "robust", "short", "settle")
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -40,6 +42,8 @@ def get_config(variant: str = "") -> ConfigDict:
         _mocap(config)
         if "short" in names:
             _short(config)
+        if "settle" in names:
+            _settle(config)
     else:
         _paper_data(config)
     if "lite" in names:
@@ -178,6 +182,18 @@ def _short(config: Settings) -> None:
     del config.eval.sources["openpose"]
     for settings in config.eval.sources.values():
         settings.update({"frames": 9, "batch": 32})
+
+
+def _settle(config: Settings) -> None:
+    """Two more epochs at a third of the rate, in which every third clip is HDM05's."""
+    config.epochs = 2
+    config.eval.every = 2
+    config.optim.update({"learning_rate": 3e-3, "warmup": 30})
+    for name in MOCAP:
+        del config.sources[f"{name}_short"]
+        dense = name == "hdm05_actions"
+        config.sources[name].update({"stride": 4 if dense else 27, "epochs": (0, -1)})
+    config.sources.openpose.epochs = (0, -1)
 
 
 def _demo(config: Settings) -> None:
