@@ -1,5 +1,5 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Only Python 3.11+ and make are needed.
-PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' >/dev/null 2>&1 && echo python3.12 || echo python3.11)
+PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
@@ -44,7 +44,7 @@ format: $(BIN)/.dev  ## formats and fixes what can be fixed
 	$(BIN)/ruff check --fix .
 
 mocap-data: $(BIN)/.train  ## prepares the BVH and OpenPose folders below SHARED for pretrain.py:mocap
-	launch/prepare_mocap.sh $(SHARED)/data $(DATA)
+	PYTHON=$(BIN)/python launch/prepare_mocap.sh $(SHARED)/data $(DATA)
 
 clean:  ## removes the environment and everything that runs made
 	rm -rf $(VENV) data runs build *.egg-info

@@ -4,7 +4,8 @@
 # SOURCE_DIR holds cmu_mocap/, cmu_mocap_more/, hdm05_actions/ and detections2d/.
 set -euo pipefail
 source_dir=${1:?SOURCE_DIR} data_dir=${2:?DATA_DIR}
-python=${PYTHON:-$(dirname "$0")/../.venv/bin/python}
+cd "$(dirname "$0")/.." # paths given are relative to the repository
+python=${PYTHON:-.venv/bin/python}
 
 prepare() { "$python" -m dstformer_jax.data.prepare --data_dir="$data_dir" "$@"; }
 
