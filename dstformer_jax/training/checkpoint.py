@@ -16,6 +16,7 @@ from typing import Any, Self
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
 from dstformer_jax.training import parallel
@@ -94,6 +95,21 @@ class Checkpoints:
             force=True,
         )
 
+    def measure(self, step: int, info: dict[str, Any], best: float) -> None:
+        """Gives a complete step, saved without a measure, its measure and new info.
+
+        The state stays where it is: killed at any moment, the step is still there, as it was or
+        measured. The measure comes first, so that `info` tells when both are written.
+        """
+        self.wait()
+        if parallel.is_first_process():
+            folder = self.folder / f"{PREFIX}_{step:0{DIGITS}}"
+            if math.isfinite(best):
+                _write_item(folder / "metrics" / "metrics", {BEST: float(best)})
+            _write_item(folder / "info" / "metadata", info)
+        multihost_utils.sync_global_devices("measured")
+        self._manager.reload()
+
     def latest(self) -> int | None:
         """The last complete step."""
         return self._manager.latest_step()
@@ -101,6 +117,10 @@ class Checkpoints:
     def best(self) -> int | None:
         """The complete step with the best measure."""
         return self._manager.best_step()
+
+    def measure_of(self, step: int) -> float | None:
+        """The measure of a complete step; None when it has none."""
+        return (self._manager.metrics(step) or {}).get(BEST)
 
     def restore(self, abstract: Any, step: int | None = None) -> tuple[Any, dict[str, Any]]:
         """The state and info of a step (default: the last), bit for bit.
@@ -207,6 +227,14 @@ def saved_steps(path: str | Path) -> list[int]:
     """Complete steps of a workdir in order; unfinished ones carry another name."""
     folders = (Path(path) / FOLDER).glob(f"{PREFIX}_" + "[0-9]" * DIGITS)
     return sorted(int(folder.name.removeprefix(f"{PREFIX}_")) for folder in folders)
+
+
+def _write_item(path: Path, values: dict[str, Any]) -> None:
+    """A JSON item of a saved step, complete or not at all."""
+    path.parent.mkdir(exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(values))
+    partial.replace(path)
 
 
 def _first_line(error: BaseException) -> str:

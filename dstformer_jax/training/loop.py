@@ -13,7 +13,7 @@ import jax
 from dstformer_jax.data import pipeline
 from dstformer_jax.data.plan import Draw, Plan
 from dstformer_jax.training import evaluate, logs, parallel
-from dstformer_jax.training.checkpoint import Checkpoints
+from dstformer_jax.training.checkpoint import Checkpoints, read_info
 from dstformer_jax.training.cost import train_flops
 from dstformer_jax.training.experiment import Experiment
 from dstformer_jax.training.interrupt import Interrupt, Interrupted
@@ -95,6 +95,11 @@ class Loop:
             self.steps.compile_all(state)
         if done == 0 and self.experiment.config["eval"].get("at_start"):
             self._evaluate(state, done, 0)
+        missed = done > 0 and read_info(self.checkpoints.folder.parent, done).get(
+            "unevaluated", False
+        )
+        if missed:
+            self._evaluate_late(state, done)
         self.window.restart()
         self.log.restart()
         running: deque[jax.Array] = deque()
@@ -109,7 +114,8 @@ class Loop:
             self._after(draw, state)
         if done == self.plan.total_steps:
             self.log.say("nothing left to train: the plan is complete")
-            self._evaluate(state, done, self.plan.epochs - 1)
+            if not missed:
+                self._evaluate(state, done, self.plan.epochs - 1)
         return self.results
 
     def _batches(self, done: int) -> Iterator[tuple[Draw, parallel.Batch]]:
@@ -143,10 +149,21 @@ class Loop:
             return
         with self.window.speed.pause():
             results = self._evaluate(state, done, draw.epoch) if evaluates and not stops else None
-            self._save(done, state, results)
+            info = self._info(done, results, unevaluated=evaluates and results is None)
+            self.checkpoints.save(done, state, info, self._best(results))
+        self._stop_if_asked(done)
+
+    def _stop_if_asked(self, done: int) -> None:
         if self.interrupt.number:
             self.checkpoints.wait()
             raise Interrupted(done, self.interrupt.number)
+
+    def _evaluate_late(self, state: State, done: int) -> None:
+        """The evaluation of the restored step, which a stop had prevented."""
+        results = self._evaluate(state, done, self.plan.epoch_of(done - 1))
+        if results is not None:
+            self.checkpoints.measure(done, self._info(done, results), self._best(results))
+        self._stop_if_asked(done)
 
     def _report(self, draw: Draw, everything: bool) -> None:
         """Writes the means of the steps since the last report; one step behind when running."""
@@ -172,14 +189,20 @@ class Loop:
             self.log.say(line)
         return results
 
-    def _save(self, done: int, state: State, results: Mapping[str, float] | None) -> None:
+    def _best(self, results: Mapping[str, float] | None) -> float:
+        """What `best` compares; not a number without results."""
         metric, _ = self.experiment.task.best
         settings = self.experiment.config["eval"]
         source, groups = settings.get("best"), settings.get("groups") or ()
-        best = evaluate.best_value(results, metric, source, groups) if results else None
+        return evaluate.best_value(results, metric, source, groups) if results else math.nan
+
+    def _info(
+        self, done: int, results: Mapping[str, float] | None, unevaluated: bool = False
+    ) -> dict[str, Any]:
+        """What is saved beside the state; `unevaluated` when a stop prevented an evaluation."""
         position = {"next_step": done, "draws": list(self.plan.first_draws(done))}
         info = {**self.experiment.info, "data": position, "results": dict(results or {})}
-        self.checkpoints.save(done, state, info, best)
+        return info | ({"unevaluated": True} if unevaluated else {})
 
 
 def archived_steps(plan: Plan, every: int) -> frozenset[int]:

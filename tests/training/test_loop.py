@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dstformer_jax.tasks.lift3d import Lift3D
-from dstformer_jax.training import checkpoint, loop
+from dstformer_jax.training import checkpoint, evaluate, loop
 from dstformer_jax.training.interrupt import Interrupted
 
 
@@ -105,6 +105,54 @@ def test_a_signal_saves_and_the_next_run_goes_on_bit_for_bit(
     want = {line["step"]: untimed(line) for line in lines(whole[0]) if "eval/unseen/mpjpe" in line}
     got = {line["step"]: untimed(line) for line in lines(tmp_path) if "eval/unseen/mpjpe" in line}
     assert got == want
+
+
+def evaluated(workdir):
+    return {line["step"]: line for line in lines(workdir) if "eval/unseen/mpjpe" in line}
+
+
+def best(workdir):
+    """The best step, and the measures of all steps that are still there."""
+    with checkpoint.Checkpoints(workdir, read=True) as checkpoints:
+        steps = checkpoint.saved_steps(workdir)
+        return checkpoints.best(), [checkpoints.measure_of(step) for step in steps]
+
+
+@pytest.mark.parametrize(
+    ("log_every", "at", "step"),
+    [
+        pytest.param(1, 10, 12, id="before"),
+        pytest.param(2, 12, 12, id="within"),
+        pytest.param(2, 19, 19, id="at the end of the plan"),
+    ],
+)
+def test_an_evaluation_that_a_stop_prevented_is_made_up_for(
+    whole, make_experiment, tmp_path, monkeypatch, log_every, at, step
+):
+    """Measure, best checkpoint, results and log are those of a run without the stop."""
+    experiment = make_experiment(log_every=log_every)
+    task = Interrupting(terms=experiment.task.terms, at=at)
+    with pytest.raises(Interrupted, match=f"saved step {step};"):
+        loop.fit(dataclasses.replace(experiment, task=task), tmp_path)
+    assert checkpoint.read_info(tmp_path, step)["unevaluated"]
+    assert list(evaluated(tmp_path)) == [12] * (step > 12)
+
+    def stopped_again(self, variables, stop):
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate.Evaluator, "__call__", stopped_again)
+        with pytest.raises(Interrupted, match=f"saved step {step};"):
+            loop.fit(experiment, tmp_path)
+    assert checkpoint.read_info(tmp_path, step)["unevaluated"]
+
+    assert loop.fit(experiment, tmp_path) == whole[1]
+    assert best(tmp_path) == best(whole[0])
+    assert evaluated(tmp_path) == evaluated(whole[0])
+    infos = [checkpoint.read_info(folder, step) for folder in (tmp_path, whole[0])]
+    assert infos[0]["results"] == infos[1]["results"] != {}
+    assert "unevaluated" not in infos[0]
 
 
 def test_lines_after_the_restored_step_are_written_anew(whole, make_experiment, tmp_path):
