@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from dstformer_jax import main
+from dstformer_jax.data import corrupt
 from dstformer_jax.data.bank import write_bank
 from dstformer_jax.data.schema import Sequence
-from dstformer_jax.training import checkpoint, logs
+from dstformer_jax.training import checkpoint, experiment, logs
 
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 
@@ -18,18 +19,25 @@ CONFIG = """
 from ml_collections import ConfigDict, config_dict
 
 def get_config(variant=""):
-    if variant not in ("", "slow"):
+    if variant not in ("", "slow", "group"):
         raise ValueError(f"got variant {{variant!r}}, expected 'slow'")
     source = dict(dataset="walks", frames=5, stride=5, batch=8)
+    groups = dict(all=("unseen", "absent")) if variant == "group" else dict()
+    optional = config_dict.placeholder
     return ConfigDict(dict(
         seed=0, epochs=2, parallel="auto", log_every=2, peak_tflops=0.001,
         init_from=config_dict.placeholder(str),
         model=dict(dim_feat=8, dim_rep=8, depth=1, num_heads=2, mlp_ratio=2.0, maxlen=5),
         task=dict(name="lift3d"), weights=dict(mpjpe=1.0, velocity=20.0),
         optim=dict(learning_rate=1e-3, freeze=()),
-        data=dict(path={path!r}, feed="numpy"),
+        data=dict(
+            path={path!r}, feed="numpy", corrupt_on="host", order="shuffled", noise=optional(str)
+        ),
         sources=dict(walks=source),
-        eval=dict(every=1, flip=False, sources=dict(unseen=dict(source, split="test"))),
+        eval=dict(
+            every=1, flip=False, best=optional(str), groups=groups,
+            sources=dict(unseen=dict(source, split="test")),
+        ),
         checkpoint=dict(every=0, keep=1),
     ))
 """
@@ -133,6 +141,24 @@ def test_plan_train_eval_and_fine_tuning(config, tmp_path, capsys):
         (["--config={config}", "--workdir={tmp}", "--mode=eval"], ["without a checkpoint"]),
         (["--config={config}", "--mode=plan", "--config.init_from=x.bin"], ["x.bin"]),
         (["--config={config}", "--workdir={tmp}", "--config.parallel=threads"], ["threads"]),
+        (
+            ["--config={config}", "--mode=plan", "--config.eval.best=walks"],
+            ["eval.best='walks'", "['unseen']"],
+        ),
+        (
+            ["--config={config}:group", "--mode=plan"],
+            ["eval.groups.all=('unseen', 'absent')", "['unseen']"],
+        ),
+        (["--config={config}", "--mode=plan", "--config.data.feed=tff"], ["data.feed='tff'"]),
+        (
+            ["--config={config}", "--mode=plan", "--config.data.corrupt_on=gpu"],
+            ["data.corrupt_on='gpu'", "'device'"],
+        ),
+        (["--config={config}", "--mode=plan", "--config.data.order=any"], ["data.order='any'"]),
+        (
+            ["--config={config}", "--mode=plan", "--config.data.noise=x.json"],
+            ["x.json", "expected a noise table", "fit_noise"],
+        ),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(config, tmp_path, capsys, arguments, words):
@@ -143,6 +169,37 @@ def test_mistakes_are_one_line_and_exit_2(config, tmp_path, capsys, arguments, w
     assert told.count("\n") == 1
     for word in words:
         assert word in told
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[1, 2]", ["expected a noise table"]),
+        ("{}", ["'mean'", "expected a noise table"]),
+        ("not JSON", ["JSONDecodeError"]),
+        ("few", ["of 2 joints, expected 17"]),
+    ],
+)
+def test_a_file_that_is_no_noise_table_is_told_before_training(
+    config, tmp_path, capsys, text, words
+):
+    path = tmp_path / "noise.json"
+    if text == "few":
+        shipped = json.loads(Path(corrupt.__file__).with_name("noise.json").read_text())
+        text = json.dumps({k: v[:2] if isinstance(v, list) else v for k, v in shipped.items()})
+    path.write_text(text)
+    assert run(f"--config={config}", "--mode=plan", f"--config.data.noise={path}") == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    for word in words:
+        assert word in told
+
+
+def test_a_feed_without_tensorflow_says_what_to_do(config, capsys, monkeypatch):
+    monkeypatch.setattr(experiment.importlib.util, "find_spec", lambda name: None)
+    assert run(f"--config={config}", "--mode=plan", "--config.data.feed=tf") == 2
+    told = capsys.readouterr().err
+    assert "--config.data.feed=numpy --config.data.corrupt_on=device" in told
 
 
 def test_help_exits_0(capsys):

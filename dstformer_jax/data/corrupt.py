@@ -43,17 +43,32 @@ class NoiseTable:
 
     @classmethod
     def read(cls, path: str | Path) -> NoiseTable:
-        """A table as written by `fit_noise`."""
-        values = json.loads(Path(path).read_text())
-        return cls(
-            mean=np.array(values["mean"], np.float32),
-            std=np.array(values["std"], np.float32),
-            weight=np.array(values["weight"], np.float32),
-            span=values["span"],
-            jitter=values["jitter"],
-            keyframes=values["keyframes"],
-            curve=tuple(values["confidence"][name] for name in "abms"),
-        )
+        """A table as written by `fit_noise`.
+
+        Raises:
+          ValueError: a file that cannot be read, or that holds something else.
+        """
+        try:
+            values = json.loads(Path(path).read_text())
+            table = cls(
+                mean=np.array(values["mean"], np.float32),
+                std=np.array(values["std"], np.float32),
+                weight=np.array(values["weight"], np.float32),
+                span=float(values["span"]),
+                jitter=float(values["jitter"]),
+                keyframes=int(values["keyframes"]),
+                curve=tuple(float(values["confidence"][name]) for name in "abms"),
+            )
+            joints = len(table.weight)
+            if not table.mean.shape == table.std.shape == (joints, 2) == (*table.weight.shape, 2):
+                raise ValueError(f"mean of shape {table.mean.shape} for {joints} weights")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"got {path} ({type(error).__name__}: {error}), expected a noise table: JSON with "
+                "mean and std [J, 2], weight [J], span, jitter, keyframes and confidence a, b, m, "
+                "s; do write it with `python -m dstformer_jax.data.fit_noise`"
+            ) from error
+        return table
 
 
 SHIPPED = NoiseTable.read(Path(__file__).with_name("noise.json"))

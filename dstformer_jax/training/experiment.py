@@ -1,6 +1,7 @@
 """Experiment: everything that a config means, built and checked before anything is computed."""
 
-from collections.abc import Mapping
+import importlib.util
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from dstformer_jax.body.skeleton import H36M17
 from dstformer_jax.data import pipeline
-from dstformer_jax.data.plan import Plan
+from dstformer_jax.data.corrupt import SHIPPED, NoiseTable
+from dstformer_jax.data.plan import ORDERS, Plan
 from dstformer_jax.data.sources import Source, SourceData
 from dstformer_jax.models.network import Network, build_network
 from dstformer_jax.tasks import TASKS
 from dstformer_jax.training import optim
+from dstformer_jax.training.evaluate import check_groups
 
 Config = Mapping[str, Any]
 
@@ -36,6 +40,8 @@ class Experiment:
     @property
     def info(self) -> dict[str, Any]:
         """What readers of a checkpoint need, as JSON values."""
+        poses = [data.source for data in self.data if data.source.supervision == "3d"]
+        crops = bool(poses) and all(source.crop for source in poses)
         rates = sorted({row["fps"] for data in self.data for row in data.bank.sequences})
         return {
             "config": self.config,
@@ -43,8 +49,9 @@ class Experiment:
             "task": self.config["task"],
             "skeleton": "h36m17",
             "fps": rates[0] if len(rates) == 1 else rates,
-            # Detections are brought to the range of the clips: cropped to the person, or by width.
-            "normaliser": {"mode": "crop" if any(d.source.crop for d in self.data) else "image"},
+            # Detections are brought to the range of the 3D clips: cropped to the person, or by
+            # width. (2D sources are cropped in the official recipe whatever the 3D ones are.)
+            "normaliser": {"mode": "crop" if crops else "image"},
             "root": "relative" if getattr(self.task, "root_relative", True) else "absolute",
             **getattr(self.task, "info", {}),
         }
@@ -61,6 +68,8 @@ def build(config: Any) -> Experiment:
     network = build_network(config["model"], task.head)
     data = open_sources(config["sources"], config["data"]["path"])
     tests = open_sources(config["eval"]["sources"], config["data"]["path"])
+    check_data(config["data"])
+    check_evaluation(config["eval"], [item.source.name for item in tests])
     order = config["data"].get("order", "shuffled")
     plan = pipeline.open_plan(data, config["epochs"], config["seed"], order)
     check_frames(network, (*data, *tests))
@@ -112,6 +121,45 @@ def open_sources(sources: Config, path: str) -> tuple[SourceData, ...]:
         SourceData.open(Source.from_config({"name": name, **settings}), path)
         for name, settings in chosen.items()
     )
+
+
+def check_data(settings: Config) -> None:
+    """Raises ValueError for a feed, place, order or noise table that cannot work."""
+    valid = {"feed": pipeline.FEEDS, "corrupt_on": pipeline.PLACES, "order": ORDERS}
+    for key, choices in valid.items():
+        if settings.get(key, choices[0]) not in choices:
+            raise ValueError(f"got data.{key}={settings[key]!r}, expected one of {choices}")
+    if settings.get("feed", "tf") == "tf" and importlib.util.find_spec("tensorflow") is None:
+        raise ValueError(
+            "got data.feed='tf' without TensorFlow installed; "
+            "do --config.data.feed=numpy --config.data.corrupt_on=device"
+        )
+    noise_table(settings)
+
+
+def noise_table(settings: Config) -> NoiseTable:
+    """The noise that `config.data.noise` names (a file of `fit_noise`), or the shipped.
+
+    Raises:
+      ValueError: not such a file, or not one of 17 joints.
+    """
+    path = settings.get("noise")
+    table = NoiseTable.read(path) if path else SHIPPED
+    if (joints := len(table.mean)) != H36M17.num_joints:
+        raise ValueError(
+            f"got data.noise={path} of {joints} joints, expected {H36M17.num_joints}; "
+            "do write it with `python -m dstformer_jax.data.fit_noise`"
+        )
+    return table
+
+
+def check_evaluation(settings: Config, sources: Collection[str]) -> None:
+    """Raises ValueError where eval.best or eval.groups name what is not in eval.sources."""
+    groups = settings.get("groups") or {}
+    check_groups(groups, sources)
+    names, best = sorted({*sources, *groups}), settings.get("best")
+    if best is not None and best not in names:
+        raise ValueError(f"got eval.best={best!r}, expected one of {names} or None for their mean")
 
 
 def check_frames(network: Network, data: tuple[SourceData, ...]) -> None:

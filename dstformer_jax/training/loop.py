@@ -15,10 +15,10 @@ from dstformer_jax.data.plan import Draw, Plan
 from dstformer_jax.training import evaluate, logs, parallel
 from dstformer_jax.training.checkpoint import Checkpoints, read_info
 from dstformer_jax.training.cost import train_flops
-from dstformer_jax.training.experiment import Experiment
+from dstformer_jax.training.experiment import Experiment, noise_table
 from dstformer_jax.training.interrupt import Interrupt, Interrupted
 from dstformer_jax.training.state import State, begin
-from dstformer_jax.training.step import Metrics, Steps, noise_table
+from dstformer_jax.training.step import Metrics, Steps
 
 AHEAD = 2  # steps the host may run ahead of the device: enough to keep it busy, bounded in memory
 

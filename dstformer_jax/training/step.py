@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import optax
 
 from dstformer_jax.data import pipeline
-from dstformer_jax.data.corrupt import SHIPPED, NoiseTable, corrupt
+from dstformer_jax.data.corrupt import corrupt
 from dstformer_jax.data.sources import Source, SourceData
 from dstformer_jax.training import optim, parallel
-from dstformer_jax.training.experiment import Experiment
+from dstformer_jax.training.experiment import Experiment, noise_table
 from dstformer_jax.training.parallel import Reduce
 from dstformer_jax.training.state import State
 
@@ -134,12 +134,6 @@ class Steps:
             table=noise_table(settings),
             shared=settings.get("shared", False),
         )
-
-
-def noise_table(settings: Mapping[str, Any]) -> NoiseTable:
-    """The noise that `config.data.noise` names (a file of `fit_noise`), or the shipped."""
-    path = settings.get("noise")
-    return NoiseTable.read(path) if path else SHIPPED
 
 
 def example(data: SourceData) -> parallel.Batch:

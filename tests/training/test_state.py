@@ -27,6 +27,17 @@ def test_info_says_how_inference_must_treat_its_input(make_config):
     assert (info["skeleton"], info["fps"], info["root"]) == ("h36m17", 30.0, "relative")
 
 
+def test_the_normaliser_is_that_of_the_3d_sources(make_config):
+    """2D sources are cropped in the official recipe, whatever the 3D ones are."""
+    sources = make_config()["sources"]
+    sources["short"] |= {"supervision": "2d", "crop": (1.0, 1.0)}
+    assert experiment.build(make_config(sources=sources)).info["normaliser"] == {"mode": "image"}
+    sources["long"] |= {"crop": (1.0, 1.0)}
+    assert experiment.build(make_config(sources=sources)).info["normaliser"] == {"mode": "crop"}
+    sources["short"] = {**sources["long"], "crop": None}
+    assert experiment.build(make_config(sources=sources)).info["normaliser"] == {"mode": "image"}
+
+
 def test_another_backbone_is_refused_by_name(make_config):
     built = experiment.build(make_config())
     given = experiment.initial_variables(built)
