@@ -60,11 +60,10 @@ class Lift3D:
         pred, target = outputs["pose"], self._relative(batch["target"], supervision)
         mean = self._mean(batch["valid"], reduce)
         if supervision == "2d":
-            return (
-                {"reprojection": losses.reprojection(pred, target, batch["confidence"], mean)}
-                if "reprojection" in self.terms
-                else {}
-            )
+            if "reprojection" not in self.terms:
+                return {}
+            confidence = self._confidence(batch["confidence"])
+            return {"reprojection": losses.reprojection(pred, target, confidence, mean)}
         terms = {n: f(pred, target, mean) for n, f in TERMS_3D.items() if n in self.terms}
         if "limb_variance" in self.terms:
             terms["limb_variance"] = losses.limb_variance(pred, reduce.mean, batch["valid"])
@@ -90,6 +89,10 @@ class Lift3D:
             return target
         depth = target[..., 2:] - target[:, :1, :1, 2:]
         return jnp.concatenate([target[..., :2], depth], axis=-1)
+
+    def _confidence(self, confidence: jax.Array) -> jax.Array:
+        """Confidence [B, T, J] of 2D targets; 0 in frames whose root was not seen."""
+        return confidence * (confidence[..., :1] > 0) if self.root_relative else confidence
 
     def diagnose(
         self, outputs: Outputs, batch: Batch, supervision: str, reduce: Reduce
@@ -120,7 +123,8 @@ class Lift3D:
         pred = outputs["pose"]
         if self.root_relative:
             pred = pred.at[..., 0, :].set(0.0)
-        rows = {name: batch[name] for name in ("confidence", "valid", "scale")}
+        rows = {name: batch[name] for name in ("valid", "scale")}
+        rows["confidence"] = self._confidence(batch["confidence"])
         relative = self._relative(batch["target"], "3d")
         return {"pose": pred, "target": relative, **rows}
 
