@@ -27,6 +27,17 @@ SHOWN = (
     "acceleration_error",
     "reprojection",
 )
+# What the tables at the end show besides.
+TABLE = (
+    "mpjpe",
+    "mpjpe_frames",
+    "p_mpjpe",
+    "p_mpjpe_frames",
+    *SHOWN[2:4],
+    "zero_depth",
+    *SHOWN[4:],
+)
+PARTS = ("mpjpe_rig", "mpjpe_action")  # tables of their own
 PER_FRAME = ("mpjve", "acceleration_error")  # mean nothing without the frame rate
 
 # Dense bfloat16 FLOP/s of one device, by a part of its name; sources: the vendors' data sheets.
@@ -225,23 +236,49 @@ def evaluation_lines(results: Mapping[str, float]) -> list[str]:
 
 
 def table(results: Mapping[str, float]) -> list[str]:
-    """The shown metrics of every source, aligned; the frame rate and scored frames beside."""
+    """The shown metrics of every source, aligned, then the errors of every rig and action.
+
+    The frame rate and the scored frames stand beside. Human3.6M sources show both conventions:
+    `mpjpe` is the mean over actions, `mpjpe_frames` over frames.
+    """
     sources = by_source(results)
-    shown = {name: None for values in sources.values() for name in _shown(values)}
+    shown = {name: None for values in sources.values() for name in _shown(values, TABLE)}
+    order = [name for name in TABLE if name in shown]
     beside = [n for n in ("fps", "frames") if any(n in values for values in sources.values())]
-    names = [*shown, *beside]
-    rows = [
-        [source, *(_short(values[n]) if n in values else "-" for n in names)]
-        for source, values in sources.items()
-    ]
-    lines = _aligned([["", *names], *rows])
+    names = list(dict.fromkeys([*order, *(n for n in shown if n not in beside), *beside]))
+    lines = _cells(sources, names)
     per_frame = " and ".join(name for name in PER_FRAME if name in names)
-    return [*lines, f"{per_frame}: per frame, at the fps beside"] if per_frame else lines
+    lines += [f"{per_frame}: per frame, at the fps beside"] * bool(per_frame)
+    if "mpjpe_frames" in names:
+        lines += ["with _frames: mean over frames; beside it without: mean over actions"]
+    return [*lines, *(line for metric in PARTS for line in part_table(results, metric))]
 
 
-def _shown(values: Mapping[str, float]) -> list[str]:
+def part_table(results: Mapping[str, float], metric: str) -> list[str]:
+    """A table of a metric's parts (`mpjpe_rig/asf31`), one column a source; nothing without."""
+    parts: dict[str, dict[str, float]] = {}
+    for name, value in results.items():
+        _, source, *rest = name.split("/", 3)
+        if rest[0] == metric and len(rest) == 2:
+            parts.setdefault(rest[1], {})[source] = value
+    columns = dict.fromkeys(source for values in parts.values() for source in values)
+    return ["", *_cells(parts, list(columns), metric)] if parts else []
+
+
+def _cells(
+    rows: Mapping[str, Mapping[str, float]], columns: Sequence[str], corner: str = ""
+) -> list[str]:
+    """Aligned lines of row -> column -> value; "-" where there is none."""
+    cells = [
+        [row, *(_short(values[name]) if name in values else "-" for name in columns)]
+        for row, values in rows.items()
+    ]
+    return _aligned([[corner, *columns], *cells])
+
+
+def _shown(values: Mapping[str, float], wanted: Sequence[str] = SHOWN) -> list[str]:
     """The metrics worth a place on the console; all of a task that has other ones."""
-    return [name for name in SHOWN if name in values] or list(values)
+    return [name for name in wanted if name in values] or list(values)
 
 
 def _said(name: str, values: Mapping[str, float]) -> str:

@@ -87,12 +87,39 @@ def test_an_evaluation_is_one_short_line_a_source():
     ]
 
 
-def test_the_last_results_are_an_aligned_table():
+def test_the_last_results_are_aligned_tables():
     assert logs.table(RESULTS) == [
-        "       mpjpe  mpjve  reprojection  fps  frames",
-        "walks  124.7   2.13             -   30  123456",
-        "clips      -      -        0.0123    -      20",
+        "       mpjpe  zero_depth  mpjve  reprojection  fps  frames",
+        "walks  124.7         170   2.13             -   30  123456",
+        "clips      -           -      -        0.0123    -      20",
         "mpjve: per frame, at the fps beside",
+        "",
+        "mpjpe_rig  walks",
+        "asf31          9",
     ]
     assert logs.table({"eval/a/top_1": 83.44}) == ["   top_1", "a   83.4"]
     assert logs.table({}) == [""]
+
+
+def test_both_averages_of_human36m_and_the_actions_of_each_source_are_shown():
+    results = {
+        "eval/cpn/mpjpe": 40.0,
+        "eval/cpn/mpjpe_frames": 39.0,
+        "eval/cpn/p_mpjpe": 33.0,
+        "eval/cpn/p_mpjpe_frames": 32.0,
+        "eval/cpn/mpjpe_action/Eating": 41.0,
+        "eval/gt/mpjpe": 30.0,
+        "eval/gt/mpjpe_action/Eating": 31.0,
+        "eval/gt/mpjpe_action/Sitting": 29.0,
+    }
+    assert logs.table(results) == [
+        "     mpjpe  mpjpe_frames  p_mpjpe  p_mpjpe_frames",
+        "cpn     40            39       33              32",
+        "gt      30             -        -               -",
+        "with _frames: mean over frames; beside it without: mean over actions",
+        "",
+        "mpjpe_action  cpn  gt",
+        "Eating         41  31",
+        "Sitting         -  29",
+    ]
+    assert logs.evaluation_lines(results)[0] == "eval cpn: mpjpe 40  p_mpjpe 33"
