@@ -280,6 +280,7 @@ class Profile:
         self._first = settings.get("start", 0)
         self._last = self._first + settings.get("num_steps", 0) - 1
         self._folder = folder
+        self._tracing = False
 
     def step(self, step: int) -> "Profile":
         """`with profile.step(n):` around the call of a step."""
@@ -287,9 +288,12 @@ class Profile:
         return self
 
     def __enter__(self) -> None:
-        if self._first == self._step <= self._last:
+        # A run resumed inside the window traces what is left of it.
+        if not self._tracing and self._first <= self._step <= self._last:
             jax.profiler.start_trace(str(self._folder))
+            self._tracing = True
 
     def __exit__(self, *_: object) -> None:
-        if self._step == self._last:
+        if self._tracing and self._step >= self._last:
             jax.profiler.stop_trace()
+            self._tracing = False

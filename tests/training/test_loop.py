@@ -215,6 +215,28 @@ def test_a_profile_is_written(make_experiment, tmp_path):
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
 
 
+@pytest.mark.parametrize(
+    ("settings", "steps", "want"),
+    [
+        ({"start": 2, "num_steps": 2}, range(6), [("start", 2), ("stop", 3)]),
+        ({"start": 2, "num_steps": 3}, range(3, 6), [("start", 3), ("stop", 4)]),
+        ({"start": 2, "num_steps": 2}, range(4, 6), []),
+        ({"start": 2, "num_steps": 0}, range(6), []),
+        ({}, range(6), []),
+    ],
+)
+def test_a_trace_that_was_not_started_is_not_stopped(tmp_path, monkeypatch, settings, steps, want):
+    """Also of runs that resume inside the window or after it."""
+    calls = []
+    monkeypatch.setattr(jax.profiler, "start_trace", lambda _: calls.append(("start", step)))
+    monkeypatch.setattr(jax.profiler, "stop_trace", lambda: calls.append(("stop", step)))
+    profile = loop.Profile(settings, tmp_path)
+    for step in steps:
+        with profile.step(step):
+            pass
+    assert calls == want
+
+
 def test_archived_steps_are_the_ends_of_epochs(make_experiment):
     plan = make_experiment().plan
     ends = [sum(plan.steps_in_epoch(e) for e in range(last)) for last in (1, 2, 3)]
