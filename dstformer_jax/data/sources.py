@@ -164,7 +164,9 @@ def index_windows(
     full = np.maximum((lengths - frames) // stride + 1, 0)
     covered = np.where(full > 0, (full - 1) * stride + frames, 0)
     is_short = lengths < frames
-    extra = np.where(is_short, short != "drop", (tail == "pad") & (lengths > covered))
+    # With gaps between windows (stride > frames) a tail may end before the next window begins.
+    has_tail = (lengths > covered) & (lengths > full * stride)
+    extra = np.where(is_short, short != "drop", (tail == "pad") & has_tail)
     counts = full + extra
     sequence = np.repeat(np.arange(len(lengths)), counts)
     order = np.arange(len(sequence)) - np.repeat(np.cumsum(counts) - counts, counts)

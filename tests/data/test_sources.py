@@ -38,6 +38,11 @@ def test_tails_and_short_sequences():
     assert dropped.spans.tolist() == [span for span in expected if span[1] == 27]
 
 
+def test_a_tail_within_the_gap_between_windows_is_no_window():
+    windows = index_windows(np.array([20, 9, 30]), 9, 27, short="pad", tail="pad")
+    assert windows.spans.tolist() == [[0, 9], [20, 9], [29, 9], [56, 3]]
+
+
 @pytest.mark.parametrize("stride", [1, 4, 10, 13])
 @pytest.mark.parametrize("frames", [1, 7, 10])
 def test_padded_windows_cover_every_frame_and_stay_in_their_sequence(frames, stride):
