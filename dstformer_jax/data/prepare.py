@@ -300,6 +300,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             overwrite=given["overwrite"],
             progress=not given["quiet"],
         )
+    except ImportError as error:
+        print(f"prepare: {error}; do pip install -r requirements.txt", file=sys.stderr)
+        return 2
     except (ValueError, OSError) as error:
         print(f"prepare: {error}", file=sys.stderr)
         return 2

@@ -312,3 +312,14 @@ def test_killed_while_writing(source, tmp_path, elsewhere):
     assert set(load_builder("lines").reads) == {"bad.txt"}  # pyright: ignore
     assert [path.name for path in root.iterdir()] == ["1.0.0"]
     assert Bank.open(tmp_path / "data", "lines", "train").lengths.tolist() == [3, 4, 3, 3]
+
+
+def test_a_missing_library_is_told_in_one_line(tmp_path, capsys, monkeypatch):
+    def absent(_):
+        raise ImportError("No module named 'tensorflow_datasets'")
+
+    monkeypatch.setattr(command, "load_builder", absent)
+    assert command.main(["--dataset=bvh", f"--data_dir={tmp_path}"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "tensorflow_datasets" in told
