@@ -71,7 +71,7 @@ def base() -> ConfigDict:
             "schedule": "epoch",  # epoch (x lr_decay) | cosine | constant
             "warmup": 0,  # steps
             "final": 0.0,  # cosine ends at this share of the rate
-            "weight_decay": 0.01,
+            "weight_decay": 0.01,  # of adamw and muon; adam ignores it (paper: none)
             "clip": 0.0,  # largest gradient norm, 0: none
             "lr_mult": (),  # pairs (path pattern, factor)
             "freeze": (),  # path patterns

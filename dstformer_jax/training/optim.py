@@ -25,7 +25,7 @@ DEFAULTS: dict[str, Any] = {
     "schedule": "epoch",  # "epoch" | "cosine" | "constant"
     "warmup": 0,  # steps of linear rise from 0
     "final": 0.0,  # cosine: last rate as a share of the first
-    "weight_decay": 0.01,
+    "weight_decay": 0.01,  # adam ignores it (paper: none)
     "clip": 0.0,  # largest global gradient norm; 0: no clipping
     "lr_mult": (),  # pairs (pattern, factor); the last matching pattern wins
     "freeze": (),  # patterns of parameters that stay as they are
@@ -82,8 +82,9 @@ def build_optimizer(
 ) -> optax.GradientTransformation:
     """The optimiser of `config.optim` for parameters of this structure.
 
-    Frozen parameters get no update, no weight decay and no moments. Adam has no weight decay
-    unless asked (paper); AdamW decays every parameter, biases too, as PyTorch does (official).
+    Frozen parameters get no update, no weight decay and no moments. Adam ignores
+    `weight_decay` (paper: none); AdamW decays every parameter, biases too, as PyTorch does
+    (official).
 
     Args:
       params: the parameters, or their shapes.
