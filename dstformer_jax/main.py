@@ -17,7 +17,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from dstformer_jax.training import checkpoint, cost, evaluate, logs, loop, parallel, state
-from dstformer_jax.training.experiment import Experiment, build
+from dstformer_jax.training.experiment import Experiment, build, noise_table
 from dstformer_jax.training.interrupt import Interrupted
 
 CONFIG, RESULTS = "config.json", "eval.json"
@@ -39,6 +39,8 @@ def evaluate_run(experiment: Experiment, workdir: Path) -> None:
     given = load_variables(path or experiment.config.get("init_from"))
     if given is None:
         raise ValueError(f"got {workdir} without a checkpoint; do train, or --config.init_from=...")
+    if parallel.is_first_process():
+        print(measured(path, experiment.config.get("init_from")))
     variables, _ = state.transplant(experiment.shapes, given)
     backend = parallel.backend(experiment.config.get("parallel", "auto"))
     settings = experiment.config["eval"]
@@ -50,12 +52,22 @@ def evaluate_run(experiment: Experiment, workdir: Path) -> None:
         flip=settings.get("flip", True),
         seed=experiment.config["seed"],
         groups=settings.get("groups"),
+        table=noise_table(experiment.config["data"]),
+        shared=experiment.config["data"].get("shared", False),
     )
     results = evaluator(backend.replicate(variables)) or {}
     if parallel.is_first_process():
         workdir.mkdir(parents=True, exist_ok=True)
         (workdir / RESULTS).write_text(json.dumps(results, indent=2))
     print_results(results, workdir / RESULTS)
+
+
+def measured(workdir: str | None, init_from: str | None) -> str:
+    """Which weights an evaluation measures: those of the workdir go before `init_from`."""
+    if workdir is None:
+        return f"measuring {init_from}"
+    ignored = f"; init_from={init_from} is not used" if init_from else ""
+    return f"measuring the best checkpoint of {workdir}{ignored}"
 
 
 def plan(experiment: Experiment, workdir: Path) -> None:

@@ -94,7 +94,10 @@ def test_plan_train_eval_and_fine_tuning(config, tmp_path, capsys):
     assert lines[0]["mfu"] > 0
     assert lines[-1]["step"] == 6
 
-    assert run(f"--config={config}", f"--workdir={workdir}", "--mode=eval") == 0
+    init = f"--config.init_from={tmp_path / 'other'}"
+    assert run(f"--config={config}", f"--workdir={workdir}", "--mode=eval", init) == 0
+    told = capsys.readouterr().out
+    assert f"measuring the best checkpoint of {workdir}; init_from={tmp_path / 'other'}" in told
     results = json.loads((workdir / "eval.json").read_text())
     step = checkpoint.restore_params(workdir)[1]["step"]
     trained = next(x for x in lines if x["step"] == step and "eval/unseen/mpjpe" in x)

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from dstformer_jax.data import pipeline
+from dstformer_jax.data.corrupt import SHIPPED, NoiseTable
 from dstformer_jax.training.parallel import Jit
 
 Rows = dict[str, np.ndarray]
@@ -30,6 +31,8 @@ class Evaluator:
         flip: bool = True,
         seed: int = 0,
         groups: Mapping[str, Collection[str]] | None = None,
+        table: NoiseTable = SHIPPED,
+        shared: bool = False,
     ):
         """Prepares an evaluation.
 
@@ -40,6 +43,7 @@ class Evaluator:
           flip: averages with the un-mirrored prediction of the mirrored input (official).
           seed: of the corruption, where a source asks for it; the same on every evaluation.
           groups: name -> names of sources, see `group_means`.
+          table, shared: the corruption, as in training (`config.data.noise` and `.shared`).
 
         Raises:
           ValueError: a group of unknown sources, or one named as a source.
@@ -47,6 +51,7 @@ class Evaluator:
         self._groups = groups or {}
         check_groups(self._groups, sources)
         self._task, self._sources, self._backend, self._seed = task, sources, backend, seed
+        self._table, self._shared = table, shared
         self._measure = backend.compile_rows(measure_rows(network, task, flip))
 
     def __call__(
@@ -58,6 +63,8 @@ class Evaluator:
             batches, index = pipeline.evaluation(
                 source,
                 self._seed,
+                shared=self._shared,
+                table=self._table,
                 process_index=jax.process_index(),
                 process_count=jax.process_count(),
             )

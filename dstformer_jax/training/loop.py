@@ -83,6 +83,8 @@ class Loop:
             flip=config["eval"].get("flip", True),
             seed=config["seed"],
             groups=config["eval"].get("groups"),
+            table=noise_table(config["data"]),
+            shared=config["data"].get("shared", False),
         )
         self.window = Window(experiment, logs.peak_flops(config.get("peak_tflops")))
         self.profile = Profile(config.get("profile") or {}, Path(log.workdir) / "profile")

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from dstformer_jax.data import pipeline
+from dstformer_jax.data.corrupt import NoiseTable
 from dstformer_jax.tasks import metrics
 from dstformer_jax.training import evaluate, parallel
 from dstformer_jax.training.evaluate import Evaluator
@@ -149,3 +150,21 @@ def test_noise_of_an_evaluation_is_the_same_every_time(make_experiment, make_con
     other = run(experiment, variables, "jit", jax.devices()[:1], seed=1)
     assert other["eval/unseen/mpjpe"] != one["eval/unseen/mpjpe"]
     assert other["eval/long/mpjpe"] == one["eval/long/mpjpe"]
+
+
+def test_the_noise_of_an_evaluation_is_the_one_of_the_config(make_experiment, make_config):
+    unseen = make_config()["eval"]["sources"]["unseen"]
+    experiment = make_experiment(
+        eval__sources={"unseen": {**unseen, "noise": True}, "long": unseen}
+    )
+    variables = initial_variables(experiment)
+    still = NoiseTable(
+        np.zeros((17, 2)), np.zeros((17, 2)), np.ones(17), 0.0, 0.0, 27, (1, 0, 0, 0)
+    )
+    got = run(experiment, variables, "jit", jax.devices()[:1], table=still)
+    assert got["eval/unseen/mpjpe"] == pytest.approx(got["eval/long/mpjpe"], rel=1e-4)
+    one, other = (
+        run(experiment, variables, "jit", jax.devices()[:1], shared=shared)["eval/unseen/mpjpe"]
+        for shared in (False, True)
+    )
+    assert one != other
