@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,11 @@ class SourceData:
             )
         return cls(source, bank, windows)
 
+    @cached_property
+    def resamples(self) -> bool:
+        """Whether any clip is resampled in time."""
+        return bool(self.windows.resampled.any())
+
     @property
     def unit(self) -> str:
         """Unit of the stored pose: m | px | normalised."""
@@ -231,6 +237,9 @@ def _check_bank(source: Source, bank: Bank) -> None:
             raise ValueError(
                 f"got fps {values[0]} in {where}, expected {source.fps}; prepare it at that rate"
             )
+    is_2d = source.supervision == "2d" or source.input == "motion"
+    if is_2d and source.crop is None and bank.sequences[0]["unit"] == "px":
+        raise ValueError(f"got pixels in {where}, expected them cropped to [-1, 1]; do crop=(1, 1)")
     if source.views is not None and bank.sequences[0]["axes"] != "world":
         raise ValueError(
             f"got views for camera axes in {where}, expected world axes; do views=None"

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -118,3 +120,9 @@ def test_source_checks_its_bank(tmp_path):
         SourceData.of(Source("a", "b", short="drop"), stored)
     with pytest.raises(ValueError, match="views for camera axes"):
         SourceData.of(Source("a", "b", views=Views()), bank(tmp_path / "b", axes="camera"))
+    pixels = bank(tmp_path / "c", axes="camera", unit="px", motion=np.ones((30, 17, 3)))
+    for settings in ({"input": "motion"}, {"input": "motion", "supervision": "2d"}):
+        source = Source("a", "b", frames=10, stride=10, **settings)
+        with pytest.raises(ValueError, match=r"pixels in source 'a'.* do crop=\(1, 1\)"):
+            SourceData.of(source, pixels)
+        assert len(SourceData.of(replace(source, crop=(1, 1)), pixels).windows) == 3
