@@ -111,7 +111,7 @@ def _core(chosen: Mapping[str, Any], schedule: Schedule) -> optax.GradientTransf
     """Gradients -> steps of the named optimiser.
 
     "muon" orthogonalises the momentum of every matrix and leaves vectors to AdamW (Jordan et al.
-    2024, "Muon: an optimizer for hidden layers"); narrow networks learn several times faster.
+    2024, "Muon: an optimizer for hidden layers").
     """
     if chosen["name"] == "muon":
         return optax.contrib.muon(schedule, weight_decay=chosen["weight_decay"], adam_b2=0.99)
