@@ -202,12 +202,12 @@ def _demo(config: Settings) -> None:
     People who face about the same way, without mirroring: telling left from right comes before
     depth and takes most of a run with random views.
     """
-    config.epochs = 4
+    config.epochs = 5
     config.log_every = 25
     config.model.update({"size": common.DEMO, "num_heads": 4, "maxlen": 27, "init": "fan_in"})
     config.optim.update({"name": "muon", "learning_rate": 1e-2, "schedule": "cosine"})
     config.optim.update({"warmup": 20, "final": 0.02})
-    config.eval.update({"every": 2, "at_start": True, "flip": False})
+    config.eval.update({"every": 5, "at_start": True, "flip": False})
     views = {"yaw": (30.0, 150.0), "pitch": (0.0, 10.0), "fixed": False}
     drawn = {"views": views, "crop": (1.0, 1.0), "mask": True, "noise": True}
     config.sources.synthetic = source("synthetic/demo", frames=9, stride=18, batch=32, **drawn)
