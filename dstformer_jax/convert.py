@@ -237,8 +237,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     try:
         convert(flags)
-    except (ValueError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, ImportError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
 

@@ -20,8 +20,13 @@ from dstformer_jax.training.logs import METRICS
 from dstformer_jax.view import plots
 
 
-def pose_examples(model: Model, data: SourceData, count: int, seed: int = 0) -> list[plots.Example]:
-    """`count` frames of a 3D evaluation source, spread over its clips, with their predictions."""
+def pose_examples(
+    model: Model, data: SourceData, count: int, seed: int = 0, flip: bool = True
+) -> list[plots.Example]:
+    """`count` frames of a 3D evaluation source, spread over its clips, with their predictions.
+
+    seed and flip are those of the run's evaluations: config.seed and config.eval.flip.
+    """
     batches, index = pipeline.evaluation(data, seed)
     total = len(index["window"])
     chosen = set(np.linspace(0, total - 1, count).astype(int).tolist())
@@ -30,17 +35,17 @@ def pose_examples(model: Model, data: SourceData, count: int, seed: int = 0) -> 
         rows = [row for row, number in enumerate(batch["index"]) if number in chosen]
         if not rows:
             continue
-        poses = model.lift(batch["motion"][rows], flip=True)
+        poses = model.lift(batch["motion"][rows], flip=flip)
         for row, pose in zip(rows, poses, strict=True):
             examples.append(_example(batch, row, pose, index))
     return examples
 
 
 def _example(batch: dict[str, Any], row: int, pose: np.ndarray, index: dict[str, Any]) -> Any:
-    """The middle valid frame of a clip, root-relative, in mm."""
+    """The middle valid frame of a clip, root-relative, in mm where the source knows them."""
     frame = int(batch["valid"][row].sum()) // 2
     true = batch["target"][row, frame]
-    scale = float(batch["scale"][row])
+    scale = float(batch["scale"][row]) or 1.0  # 0: stored normalised
     number = int(batch["index"][row])
     names = [str(index[name][number]) for name in ("action", "subject") if index[name][number]]
     return plots.Example(
@@ -48,6 +53,7 @@ def _example(batch: dict[str, Any], row: int, pose: np.ndarray, index: dict[str,
         pred=(pose[frame] - pose[frame, :1]) * scale,
         true=(true - true[:1]) * scale,
         title="\n".join(names),
+        unit="mm" if batch["scale"][row] else "normalised",
     )
 
 
@@ -92,22 +98,29 @@ def run(workdir: Path, output: Path, count: int) -> list[str]:
     """Writes all pictures of a run; returns what to print.
 
     Raises:
-      ValueError: no run there, or no poses asked for.
+      ValueError: no run of this package's training there, or no poses asked for.
     """
     if count < 1:
         raise ValueError(f"got --count={count}, expected 1 or more")
     model = load(str(workdir))
+    if "config" not in model.info:
+        raise ValueError(
+            f"got {workdir}, whose weights were converted and know no test set, expected a run of "
+            "dstformer_jax.main; do train or evaluate with --config.init_from"
+        )
     config = model.info["config"]
     said = learning_curve(read_metrics(workdir), output / "learning_curve.png")
     for data in open_sources(config["eval"]["sources"], config["data"]["path"]):
         if data.source.supervision != "3d":
             continue
-        examples = pose_examples(model, data, count)
+        flip = config["eval"].get("flip", True)
+        examples = pose_examples(model, data, count, config["seed"], flip)
         error = float(np.mean([example.error for example in examples]))
         path = plots.pose_grid(
             examples,
             output / f"poses_{data.source.name}.png",
-            f"{data.source.name}: people the network never saw ({error:.0f} mm here)",
+            f"{data.source.name}: people the network never saw "
+            f"({plots.measured(error, examples[0].unit)} here)",
         )
         said.append(f"picture: {path}")
     return said
@@ -122,8 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     values = parser.parse_args(arguments)
     try:
         print("\n".join(run(values.workdir, values.output, values.count)))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
 

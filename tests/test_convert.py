@@ -165,3 +165,12 @@ class TestCommand:
         paths = [f"--input={tmp_path / 'a.bin'}", f"--output={tmp_path / 'run'}"]
         assert [convert.main(paths), convert.main(paths)] == [0, 2]
         assert "holds a run" in capsys.readouterr().err
+
+    def test_an_output_that_cannot_be_written_is_one_line(self, tmp_path, official, capsys):
+        write_torch_file(tmp_path / "a.bin", official)
+        (tmp_path / "file").touch()
+        paths = [f"--input={tmp_path / 'a.bin'}", f"--output={tmp_path / 'file' / 'b.bin'}"]
+        assert convert.main(paths) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1

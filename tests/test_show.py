@@ -1,5 +1,6 @@
 """Pictures of a tiny real run, and a clear word where there is none."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +9,13 @@ import jax
 import numpy as np
 import pytest
 
-from dstformer_jax import show
-from dstformer_jax.data.bank import write_bank
+from dstformer_jax import convert, show
+from dstformer_jax.data.bank import Bank, write_bank
 from dstformer_jax.data.schema import Sequence
+from dstformer_jax.data.sources import Source, SourceData
 from dstformer_jax.training.experiment import build
 from dstformer_jax.training.loop import fit
+from dstformer_jax.view import plots
 
 
 def walk(name: str, frames: int) -> Sequence:
@@ -84,7 +87,52 @@ def test_examples_are_frames_of_the_evaluation_in_mm(workdir):
         pose = np.asarray(person.pose)[start + middle]
         np.testing.assert_allclose(example.true, 1000 * (pose - pose[:1]), atol=0.1)
         assert (example.pred[0] == 0).all()
-        assert np.isfinite(example.error)
+        assert example.unit == "mm"
+
+
+def test_examples_of_normalised_poses_are_not_in_mm(workdir, tmp_path):
+    person = dataclasses.replace(walk("ann", 20), unit="normalised")
+    source = Source("a", "b", frames=5, stride=5, batch=8)
+    data = SourceData.of(source, Bank.read(write_bank([person], tmp_path / "test")))
+    (example,) = show.pose_examples(show.load(str(workdir)), data, 1)
+    pose = np.asarray(person.pose)[2]
+    np.testing.assert_allclose(example.true, pose - pose[:1], atol=1e-6)
+    assert example.unit == "normalised"
+    assert plots.measured(0.25, example.unit) == "0.250 normalised"
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_pictures_follow_the_evaluation_of_the_run(workdir, tmp_path, monkeypatch, flip):
+    model = show.load(str(workdir))
+    config = model.info["config"]
+    model.info["config"] = {**config, "seed": 7, "eval": {**config["eval"], "flip": flip}}
+    flips, seeds = [], []
+    lift, evaluation = model.lift, show.pipeline.evaluation
+    monkeypatch.setattr(show, "load", lambda path: model)
+    monkeypatch.setattr(
+        model, "lift", lambda motion, flip: (flips.append(flip), lift(motion, flip))[1]
+    )
+    monkeypatch.setattr(
+        show.pipeline,
+        "evaluation",
+        lambda data, seed: (seeds.append(seed), evaluation(data, seed))[1],
+    )
+    show.run(workdir, tmp_path, 1)
+    assert set(flips) == {flip}
+    assert set(seeds) == {7}
+
+
+def test_weights_without_a_run_and_unwritable_folders_are_one_line(workdir, tmp_path, capsys):
+    model = show.load(str(workdir))
+    info = {key: value for key, value in model.info.items() if key != "config"}
+    convert.write_any(str(tmp_path / "converted"), jax.device_get(model.params), info)
+    (tmp_path / "file").touch()
+    for run, output in ((tmp_path / "converted", "pictures"), (workdir, "file")):
+        assert show.main([f"--workdir={run}", f"--output={tmp_path / output}"]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1
+        assert ("weights were converted" in error) == (output == "pictures")
 
 
 @pytest.mark.parametrize(

@@ -23,17 +23,23 @@ TURN = np.radians(90.0)
 
 @dataclass(frozen=True)
 class Example:
-    """One frame to draw: input [J, 3] (x, y, confidence), pred and true [J, 3] in mm."""
+    """One frame to draw: input [J, 3] (x, y, confidence), pred and true [J, 3] in `unit`."""
 
     motion: np.ndarray
     pred: np.ndarray
     true: np.ndarray
     title: str = ""
+    unit: str = "mm"  # mm | normalised
 
     @property
     def error(self) -> float:
-        """MPJPE of the frame in mm."""
+        """MPJPE of the frame."""
         return float(np.linalg.norm(self.pred - self.true, axis=-1).mean())
+
+
+def measured(error: float, unit: str) -> str:
+    """An error as text: whole mm, or three digits of a normalised unit."""
+    return f"{error:.0f} mm" if unit == "mm" else f"{error:.3f} {unit}"
 
 
 def draw_skeleton(
@@ -90,7 +96,7 @@ def _draw_example(axes: Sequence[Axes], example: Example) -> None:
     for axis, turn in zip(axes[1:], (0.0, TURN), strict=True):
         for pose, colour, width in ((example.true, TRUE_COLOUR, 5.0), (example.pred, None, 2.0)):
             draw_skeleton(axis, turned(pose, turn), colour=colour, width=width)
-    axes[2].set_xlabel(f"error {example.error:.0f} mm", fontsize=10)
+    axes[2].set_xlabel(f"error {measured(example.error, example.unit)}", fontsize=10)
     for axis in axes:
         axis.set_aspect("equal")
         axis.invert_yaxis()
