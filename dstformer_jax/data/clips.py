@@ -7,7 +7,7 @@ same clips. No Python runs per clip.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from .memory import empty
 from .sources import Source, SourceData
 
 Batch = dict[str, np.ndarray]
+CHUNK = 16  # clips worked on at a time: what they take stays in the processor's cache
 
 
 class ClipDraws(NamedTuple):
@@ -37,8 +38,8 @@ class ClipDraws(NamedTuple):
         )
 
 
-def draw_clips(rng: np.random.Generator, source: Source) -> ClipDraws:
-    """Draws views, crops, mirroring and resampling of one batch of the source."""
+def draw_clips(rng: np.random.Generator, source: Source, resample: bool = True) -> ClipDraws:
+    """Draws views, crops, mirroring and (if any of its clips are) resampling of one batch."""
     unit = rng.random((source.batch, 4), np.float32)
     yaw, pitch = np.zeros((2, source.batch), np.float32)
     if source.views is not None and source.views.fixed:
@@ -49,7 +50,8 @@ def draw_clips(rng: np.random.Generator, source: Source) -> ClipDraws:
         pitch = _between(unit[:, 1], np.radians(source.views.pitch))
     ratio = _between(unit[:, 2], source.crop or (1.0, 1.0))
     flip = (unit[:, 3] < 0.5) & source.flip
-    return ClipDraws(yaw, pitch, ratio, flip, rng.random((source.batch, source.frames), np.float32))
+    picks = rng.random((source.batch, source.frames), np.float32) if resample else None
+    return ClipDraws(yaw, pitch, ratio, flip, picks)
 
 
 def _between(unit: np.ndarray, ends: tuple[float, ...] | np.ndarray) -> np.ndarray:
@@ -82,21 +84,12 @@ def frame_ids(
     return start + offset, valid
 
 
-def places(ids: np.ndarray, flip: np.ndarray) -> np.ndarray:
-    """Where the joints of frames int64 [B, T] lie in the bank's rows of joints, int64 [B, T, 17].
-
-    Left and right have changed places where flip [B].
-    """
+def gather(array: np.ndarray, ids: np.ndarray, flip: np.ndarray) -> np.ndarray:
+    """Frames [F, 17, 3] at ids int64 [B, T] -> [B, T, 17, 3]; left and right swapped where flip."""
     joints = np.where(flip[:, None], H36M17.mirror, np.arange(H36M17.num_joints))
-    return ids[..., None] * H36M17.num_joints + joints[:, None]
-
-
-def gather(array: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Frames [F, 17, 3] at `places` [B, T, 17] -> [B, T, 17, 3]."""
-    # "clip" only says that nothing needs to be checked: places are right by construction.
-    return np.take(
-        np.asarray(array).reshape(-1, 3), where, axis=0, out=empty(*where.shape, 3), mode="clip"
-    )
+    where = (ids * H36M17.num_joints)[..., None] + joints[:, None]
+    # "clip" only says that nothing needs to be checked: ids are right by construction.
+    return np.take(np.asarray(array).reshape(-1, 3), where, axis=0, mode="clip")
 
 
 def make_clips(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch:
@@ -110,115 +103,124 @@ def make_clips(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch:
     ids, valid = frame_ids(
         windows.spans[rows], windows.resampled[rows], source.frames, draws.resample
     )
-    make = _supervised_3d if source.supervision == "3d" else _supervised_2d
-    batch = make(data, places(ids, draws.flip), draws)
+    shape = (len(rows), source.frames, H36M17.num_joints)
+    batch = {
+        "motion": empty(*shape, 3),
+        "target": empty(*shape, 3),
+        "confidence": empty(*shape),
+        "scale": empty(len(rows)),
+    }
+    fill = _fill_3d if source.supervision == "3d" else _fill_2d
+    axes = camera_axes(source, draws)
+    for first in range(0, len(rows), CHUNK):
+        some = slice(first, first + CHUNK)
+        part = {name: array[some] for name, array in batch.items()}
+        fill(part, data, ids[some], draws.rows(some), axes[some])
     return batch | {"valid": valid, "index": rows.astype(np.int32)}
 
 
-def _supervised_3d(data: SourceData, where: np.ndarray, draws: ClipDraws) -> Batch:
+def _fill_3d(
+    batch: Batch, data: SourceData, ids: np.ndarray, draws: ClipDraws, axes: np.ndarray
+) -> None:
     """Target: the pose, seen from the drawn side. Motion: its x, y, or the stored detections."""
     source = data.source
-    target = turn(gather(data.bank.pose, where), source, draws)
-    factor = np.ones(len(where), np.float32)
-    offset = np.zeros((len(where), 3), np.float32)
+    planes = turn(gather(data.bank.pose, ids, draws.flip), axes)
+    offset, factor = np.zeros((len(ids), 3), np.float32), np.ones(len(ids), np.float32)
     if source.crop is not None:
-        offset, factor = fill_square(target, draws.ratio)
-    confidence = empty(*where.shape)
+        offset, factor = fill_square(planes, draws.ratio)
+    _interleave(planes, batch["target"])
     if source.input == "motion":
-        motion = _mirrored(gather(data.bank.motion, where), draws.flip)
-        if source.crop is not None:
-            motion[..., :2] -= offset[:, None, None, :2]
-            motion[..., :2] *= factor[:, None, None, None]
-        confidence[...] = motion[..., 2]
+        detected = _channels(gather(data.bank.motion, ids, draws.flip), draws.flip)
+        for plane, start in zip(detected[:2], offset.T, strict=False):
+            plane -= start[:, None]
+            plane *= factor[:, None]
+        _interleave(detected, batch["motion"])
+        batch["confidence"][...] = batch["motion"][..., 2]
     else:
-        motion = empty(*target.shape)
-        motion[...] = target
-        motion[..., 2] = confidence[...] = 1
-    scale = 1000 / (source.scale * factor) if data.unit == "m" else np.zeros_like(factor)
-    return {
-        "motion": motion,
-        "target": target,
-        "confidence": confidence,
-        "scale": scale.astype(np.float32),
-    }
+        batch["motion"][...] = batch["target"]
+        batch["motion"][..., 2] = batch["confidence"][...] = 1
+    batch["scale"][:] = 1000 / (source.scale * factor) if data.unit == "m" else 0
 
 
-def _supervised_2d(data: SourceData, where: np.ndarray, draws: ClipDraws) -> Batch:
+def _fill_2d(
+    batch: Batch, data: SourceData, ids: np.ndarray, draws: ClipDraws, axes: np.ndarray
+) -> None:
     """Target: the clean x, y, weighted by confidence. Joints that were not seen are zero."""
-    source, clips = data.source, len(where)
+    source = data.source
     if source.input == "pose":
-        motion = turn(gather(data.bank.pose, where), source, draws)
-        motion[..., 2] = 1
+        x, y, confidence = turn(gather(data.bank.pose, ids, draws.flip), axes)
+        confidence[...] = 1
     else:
-        motion = _mirrored(gather(data.bank.motion, where), draws.flip)
-    # Channels apart: long rows are several times as fast.
-    x, y, confidence = (motion[..., axis].reshape(clips, -1) for axis in range(3))
-    scale = np.ones(clips, np.float32)
+        x, y, confidence = _channels(gather(data.bank.motion, ids, draws.flip), draws.flip)
+    half = np.ones(len(ids), np.float32)
     if source.crop is not None:
-        scale = crop_square(x, y, confidence, draws.ratio)
+        half = crop_square(x, y, confidence, draws.ratio)
     seen = confidence != 0
-    motion[..., 0] = np.multiply(x, seen, out=x).reshape(where.shape)
-    motion[..., 1] = np.multiply(y, seen, out=y).reshape(where.shape)
-    kept = empty(*where.shape)
-    motion[..., 2] = kept[...] = confidence.reshape(where.shape)
-    target = empty(*motion.shape)
-    target[...] = motion
-    target[..., 2] = 0
-    if data.unit == "normalised":
-        scale = np.zeros_like(scale)
-    elif source.input == "pose":
-        scale = scale * np.float32(1000 / source.scale)
-    return {"motion": motion, "target": target, "confidence": kept, "scale": scale}
+    x *= seen
+    y *= seen
+    _interleave((x, y, confidence), batch["motion"])
+    batch["target"][...] = batch["motion"]
+    batch["target"][..., 2] = 0
+    batch["confidence"][...] = confidence.reshape(batch["confidence"].shape)
+    unit = 1000 / source.scale if source.input == "pose" else 1
+    batch["scale"][:] = 0 if data.unit == "normalised" else half * np.float32(unit)
 
 
-def _mirrored(motion: np.ndarray, flip: np.ndarray) -> np.ndarray:
-    """Changes the sign of x in place where flip; joints have changed places in `places`."""
-    motion[..., 0] *= np.where(flip, np.float32(-1), np.float32(1))[:, None, None]
-    return motion
+# x, y and z (or confidence) are worked on apart, [B, T * J] each: rows of 3 numbers are several
+# times as slow.
+Planes = np.ndarray | tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def turn(pose: np.ndarray, source: Source, draws: ClipDraws) -> np.ndarray:
-    """Pose [B, T, J, 3] in the drawn camera's axes, times the source's scale, mirrored in x."""
-    axes = np.tile(np.eye(3, dtype=np.float32), (len(pose), 1, 1))
+def _channels(motion: np.ndarray, flip: np.ndarray) -> Planes:
+    """Motion [B, T, J, 3] apart, x mirrored where flip; joints have changed places already."""
+    planes = np.stack([motion[..., axis].reshape(len(motion), -1) for axis in range(3)])
+    planes[0] *= np.where(flip, np.float32(-1), np.float32(1))[:, None]
+    return planes
+
+
+def _interleave(planes: Planes, out: np.ndarray) -> None:
+    """Writes three [B, T * J] into [B, T, J, 3]."""
+    for axis, plane in enumerate(planes):
+        out[..., axis] = plane.reshape(out.shape[:-1])
+
+
+def camera_axes(source: Source, draws: ClipDraws) -> np.ndarray:
+    """The drawn view times the source's scale, mirrored in x where flip: float32 [B, 3, 3].
+
+    A point of the pose as a row, times this, is in the camera's axes.
+    """
+    axes = np.tile(np.eye(3, dtype=np.float32), (len(draws.yaw), 1, 1))
     if source.views is not None:
         # A view is linear: what it does to the three axes is its matrix.
         axes = view(axes[:, None], draws.yaw, draws.pitch)[:, 0]
-    axes = _mirrored(axes[:, None] * np.float32(source.scale), draws.flip)[:, 0]
-    points = (len(pose), -1, 3)
-    out = empty(*pose.shape)
-    np.matmul(pose.reshape(points), axes, out=out.reshape(points))
-    return out
+    axes = axes * np.float32(source.scale)
+    axes[..., 0] *= np.where(draws.flip, np.float32(-1), np.float32(1))[:, None]
+    return axes
 
 
-def fill_square(pose: np.ndarray, ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def turn(pose: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Pose [B, T, J, 3] times `camera_axes` [B, 3, 3]; x, y and z apart, [3, B, T * J]."""
+    points = pose.reshape(len(pose), -1, 3)
+    turned = np.matmul(axes.transpose(0, 2, 1), points.transpose(0, 2, 1))
+    return turned.transpose(1, 0, 2)
+
+
+def fill_square(planes: Planes, ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Scales each clip in place so that the square around it, times ratio [B], is [-1, 1].
 
-    pose [B, T, J, 3]: x and y are centred on their bounding box over all frames and joints; z is
-    scaled alike and measured from the root of the first frame.
+    planes: x, y and z apart, each [B, T * J]. x and y are centred on their bounding box over all
+    frames and joints; z is scaled alike and measured from the root of the first frame.
     Returns what was subtracted [B, 3] and then multiplied [B].
     """
-    clips, frames, joints, _ = pose.shape
-    flat = pose.reshape(clips, frames, -1)  # long rows are several times as fast
-    low, high = _extreme(np.min, flat), _extreme(np.max, flat)
-    offset = (low + high) / 2
-    offset[:, 2] = pose[:, 0, 0, 2]
-    extent = (high - low)[:, :2].max(axis=1) * ratio
+    low = np.stack([plane.min(axis=1) for plane in planes[:2]], axis=1)
+    high = np.stack([plane.max(axis=1) for plane in planes[:2]], axis=1)
+    offset = np.concatenate([(low + high) / 2, planes[2][:, :1]], axis=1)
+    extent = (high - low).max(axis=1) * ratio
     factor = (2 / np.where(extent > 0, extent, 2)).astype(np.float32)
-    flat -= np.tile(offset, joints)[:, None]
-    pose.reshape(clips, -1)[...] *= factor[:, None]
+    for plane, start in zip(planes, offset.T, strict=True):
+        plane -= start[:, None]
+        plane *= factor[:, None]
     return offset, factor
-
-
-def _extreme(extreme: Any, flat: np.ndarray, blocks: int = 16) -> np.ndarray:
-    """Minimum or maximum of [B, T, J * 3] over time and joints, [B, 3]; long rows first."""
-    clips, frames, width = flat.shape
-    even = frames // blocks * blocks
-    parts = [flat[:, even:]]
-    if even:
-        rows = extreme(flat[:, :even].reshape(clips, blocks, -1), axis=1)
-        parts.append(rows.reshape(clips, -1, width))
-    over_time = extreme(np.concatenate(parts, axis=1), axis=1)
-    return extreme(over_time.reshape(clips, -1, 3), axis=1)
 
 
 def crop_square(
@@ -226,7 +228,6 @@ def crop_square(
 ) -> np.ndarray:
     """`geometry.crop_scale` with ratio [B] of N points in B clips, each [B, N], in place.
 
-    Ten times as fast as there, where the last axis is x, y, confidence.
     Returns half the side of each square, float32 [B]: what 1 is afterwards, in the unit before.
     """
     seen = confidence != 0

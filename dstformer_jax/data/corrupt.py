@@ -50,6 +50,7 @@ class NoiseTable:
         """
         try:
             values = json.loads(Path(path).read_text())
+            a, b, m, s = (float(values["confidence"][name]) for name in "abms")
             table = cls(
                 mean=np.array(values["mean"], np.float32),
                 std=np.array(values["std"], np.float32),
@@ -57,7 +58,7 @@ class NoiseTable:
                 span=float(values["span"]),
                 jitter=float(values["jitter"]),
                 keyframes=int(values["keyframes"]),
-                curve=tuple(float(values["confidence"][name]) for name in "abms"),
+                curve=(a, b, m, s),
             )
             joints = len(table.weight)
             if not table.mean.shape == table.std.shape == (joints, 2) == (*table.weight.shape, 2):

@@ -63,7 +63,8 @@ def batches(
     def clean(source: int, draw: int) -> Batch:
         here = data[source]
         rows = shard_rows(shards, here.source.batch)
-        draws = draw_clips(plan.generator(source, draw), here.source).rows(rows)
+        rng = plan.generator(source, draw)
+        draws = draw_clips(rng, here.source, here.resamples).rows(rows)
         batch = make_clips(here, plan.windows(source, draw)[rows], draws)
         return batch | {"keys": plan.keys(source, draw)[shards]}
 

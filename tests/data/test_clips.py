@@ -5,14 +5,12 @@ from dstformer_jax.body import geometry
 from dstformer_jax.body.skeleton import H36M17
 from dstformer_jax.data.bank import Bank, write_bank
 from dstformer_jax.data.clips import (
-    ClipDraws,
     crop_square,
     draw_clips,
     fill_square,
     frame_ids,
     gather,
     make_clips,
-    places,
 )
 from dstformer_jax.data.schema import Sequence
 from dstformer_jax.data.sources import Source, SourceData, Views
@@ -91,7 +89,7 @@ def test_padding_repeats_the_last_frame_and_marks_it():
 
 def test_gather_mirrors_joints(bank):
     ids = np.array([[3, 4], [50, 51]])
-    clips = gather(bank.pose, places(ids, np.array([False, True])))
+    clips = gather(bank.pose, ids, np.array([False, True]))
     np.testing.assert_array_equal(clips[0], bank.pose[3:5])
     np.testing.assert_array_equal(clips[1], bank.pose[50:52][:, H36M17.mirror])
 
@@ -175,10 +173,14 @@ def test_training_on_fixed_views_draws_among_them():
     assert np.abs(counts - 1000).max() < 5 * np.sqrt(1000)
 
 
+def planes_of(clips):
+    return np.moveaxis(clips, -1, 0).reshape(3, len(clips), -1).copy()
+
+
 def cropped(motion, ratio):
-    planes = [motion[..., axis].reshape(len(motion), -1).copy() for axis in range(3)]
+    planes = planes_of(motion)
     crop_square(*planes, ratio)
-    return np.stack(planes, axis=-1).reshape(motion.shape)
+    return np.moveaxis(planes, 0, -1).reshape(motion.shape)
 
 
 @pytest.mark.parametrize("ratio", [0.25, 1.0, 2.0])
@@ -209,15 +211,15 @@ def test_crop_square_is_the_official_crop_scale(golden):
 def test_fill_square_finds_the_box_whatever_the_length(frames):
     pose = np.random.default_rng(frames).normal(size=(3, frames, 17, 3)).astype(np.float32)
     low, high = pose.min((1, 2)), pose.max((1, 2))
-    offset, factor = fill_square(pose.copy(), np.ones(3, np.float32))
+    offset, factor = fill_square(planes_of(pose), np.ones(3, np.float32))
     np.testing.assert_allclose(offset[:, :2], (low + high)[:, :2] / 2, atol=1e-6)
     np.testing.assert_allclose(2 / factor, (high - low)[:, :2].max(1), rtol=1e-6)
 
 
 def test_fill_square_survives_a_person_without_extent():
-    pose = np.ones((1, 4, 17, 3), np.float32)
-    _, factor = fill_square(pose, np.ones(1, np.float32))
-    assert (pose == 0).all()
+    planes = planes_of(np.ones((1, 4, 17, 3), np.float32))
+    _, factor = fill_square(planes, np.ones(1, np.float32))
+    assert (planes == 0).all()
     assert factor == 1
 
 
@@ -277,4 +279,4 @@ def test_rows_of_draws():
     part = draws.rows(slice(4, 8))
     for whole, some in zip(draws, part, strict=True):
         np.testing.assert_array_equal(whole[4:8], some)
-    assert ClipDraws(*draws[:4], None).rows(slice(0, 2)).resample is None
+    assert draw_clips(np.random.default_rng(0), source, resample=False).rows(slice(0, 2))[4] is None
