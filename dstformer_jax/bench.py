@@ -30,8 +30,14 @@ def data(flags: argparse.Namespace) -> Rows:
     Mocap as in pretraining: drawn views, crops, mirroring, noise and masks, T = 243, 64 a batch;
     AMASS-like without views and crops; detections cropped.
     """
+    from dstformer_jax.data.pipeline import FEEDS
     from dstformer_jax.data.sources import Source, Views
 
+    feeds = flags.feeds.split(",")
+    if unknown := sorted(set(feeds) - set(FEEDS)):
+        raise ValueError(f"got --feeds={flags.feeds} with {unknown[0]!r}, expected some of {FEEDS}")
+    if flags.repeats < 1:
+        raise ValueError(f"got --repeats={flags.repeats}, expected 1 or more")
     corrupted: dict[str, Any] = {"frames": flags.frames, "batch": flags.batch, "stride": 81}
     corrupted |= {"noise": True, "mask": True, "flip": True}
     sources = [
@@ -43,7 +49,7 @@ def data(flags: argparse.Namespace) -> Rows:
     with tempfile.TemporaryDirectory() as folder:
         bank = _random_bank(Path(folder) / "train", flags.frames)
         for source in sources:
-            for feed in flags.feeds.split(","):
+            for feed in feeds:
                 for place in ("device", "host"):
                     rows.append(_feed_speed(source, bank, feed, place, flags.repeats))
     return rows
@@ -62,7 +68,7 @@ def _random_bank(path: Path, frames: int) -> Any:
 
     sequences = (
         Sequence(id=str(number), fps=30, pose=joints(), motion=joints())
-        for number in range(150_000 // length)
+        for number in range(max(1, 150_000 // length))
     )
     return Bank.read(write_bank(sequences, path))
 
@@ -74,6 +80,11 @@ def _feed_speed(source: Any, bank: Any, feed: str, place: str, repeats: int) -> 
 
     opened = [SourceData.of(source, bank)]
     per_pass = len(opened[0].windows) // source.batch
+    if not per_pass:
+        raise ValueError(
+            f"got batch {source.batch}, expected at most the {len(opened[0].windows)} clips there "
+            "are; do lower --batch"
+        )
     plan = pipeline.open_plan(opened, epochs=-(-8 * (repeats + 1) // per_pass) + 1)
     batches = pipeline.batches(plan, opened, feed=feed, corrupt_on=place, threads=1)
     cpu, wall = [], []
@@ -145,6 +156,18 @@ def main(arguments: list[str] | None = None) -> int:
         subject.add_argument("--json", help="write the results to this file")
         add_flags(subject)
     flags = parser.parse_args(arguments)
+    try:
+        measure(flags)
+    except (ValueError, ImportError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def measure(flags: argparse.Namespace) -> None:
+    """Runs one subject, prints its table and writes the file asked for."""
+    if flags.json and not Path(flags.json).parent.is_dir():  # known before minutes of measuring
+        raise ValueError(f"got --json={flags.json}, expected a file in a folder that exists")
     where = machine()
     rows = SUBJECTS[flags.subject][0](flags)
     print(", ".join(f"{name} {value}" for name, value in where.items()))
@@ -152,7 +175,6 @@ def main(arguments: list[str] | None = None) -> int:
     if flags.json:
         result = {"subject": flags.subject, "machine": where, "rows": rows}
         Path(flags.json).write_text(json.dumps(result, indent=1) + "\n")
-    return 0
 
 
 if __name__ == "__main__":

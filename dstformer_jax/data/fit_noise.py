@@ -18,6 +18,7 @@ import math
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -207,7 +208,7 @@ def fit(detected: np.ndarray, true: np.ndarray, span: float = SHIPPED.span) -> d
 def _load(path: str) -> np.ndarray:
     try:
         stored = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise ValueError(f"got {path}, expected a readable .npy or .npz file: {error}") from error
     if isinstance(stored, np.ndarray):
         return stored
@@ -231,8 +232,8 @@ def main(arguments: list[str] | None = None) -> int:
         table = fit(_load(flags.detected), _load(flags.true), flags.span)
         Path(flags.output).write_text(json.dumps(table, indent=1) + "\n")
     except (ValueError, OSError) as error:
-        print(f"fit_noise: {error}", file=sys.stderr)
-        return 1
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
     weights = ", ".join(f"{weight:.3f}" for weight in table["weight"])
     print(f"{table['samples']} joints, {table['left_out']} left out as more than {FAR} off")
     print(f"weight of the Gaussian by joint: {weights}")

@@ -82,10 +82,17 @@ def test_user_errors_are_one_line(tmp_path, capsys):
     np.save(tmp_path / "a.npy", np.zeros((4, 17, 3)))
     np.save(tmp_path / "b.npy", np.zeros((5, 17, 2)))
     output = f"--output={tmp_path}/out.json"
-    assert main([f"--detected={tmp_path}/a.npy", f"--true={tmp_path}/b.npy", output]) == 1
+    assert main([f"--detected={tmp_path}/a.npy", f"--true={tmp_path}/b.npy", output]) == 2
     assert "of the same frames" in capsys.readouterr().err
-    assert main([f"--detected={tmp_path}/none.npy", f"--true={tmp_path}/b.npy", output]) == 1
+    assert main([f"--detected={tmp_path}/none.npy", f"--true={tmp_path}/b.npy", output]) == 2
     assert "none.npy" in capsys.readouterr().err
-    assert main([f"--detected={tmp_path}/a.npy", f"--true={tmp_path}/a.npy", output]) == 1
+    assert main([f"--detected={tmp_path}/a.npy", f"--true={tmp_path}/a.npy", output]) == 2
     assert "0 usable detections" in capsys.readouterr().err
+    for name, content in (("empty.npy", b""), ("broken.npz", b"PK\x03\x04 no archive")):
+        (tmp_path / name).write_bytes(content)
+        assert main([f"--detected={tmp_path}/{name}", f"--true={tmp_path}/b.npy", output]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: got ")
+        assert name in error
+        assert error.count("\n") == 1
     assert not (tmp_path / "out.json").exists()
