@@ -207,14 +207,14 @@ def fit(detected: np.ndarray, true: np.ndarray, span: float = SHIPPED.span) -> d
 
 def _load(path: str) -> np.ndarray:
     try:
-        stored = np.load(path, allow_pickle=False)
+        with open(path, "rb") as file:  # closed whatever happens
+            stored = np.load(file, allow_pickle=False)
+            arrays = {"": stored} if isinstance(stored, np.ndarray) else dict(stored)
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise ValueError(f"got {path}, expected a readable .npy or .npz file: {error}") from error
-    if isinstance(stored, np.ndarray):
-        return stored
-    if len(stored.files) != 1:
-        raise ValueError(f"got arrays {stored.files} in {path}, expected one; do save one array")
-    return stored[stored.files[0]]
+    if len(arrays) != 1:
+        raise ValueError(f"got arrays {list(arrays)} in {path}, expected one; do save one array")
+    return next(iter(arrays.values()))
 
 
 def main(arguments: list[str] | None = None) -> int:
