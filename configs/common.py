@@ -21,7 +21,22 @@ def base() -> ConfigDict:
     config.log_every = 100  # steps
     config.peak_tflops = optional(float)  # of one device; None: known GPUs, else no MFU in the log
 
-    config.model = ConfigDict(
+    config.model = _model()
+    config.task = _task()
+    config.weights = _weights()
+    config.optim = _optim()
+    config.data = _data()
+    config.sources = ConfigDict()
+    config.eval = _eval()
+    config.checkpoint = _checkpoint()
+    config.profile = ConfigDict({"start": 0, "num_steps": 0})
+    return config
+
+
+def _model() -> ConfigDict:
+    """DSTformer; a None field means: as the size says."""
+    optional = config_dict.placeholder
+    return ConfigDict(
         {
             "size": FULL,
             "dim_feat": optional(int),  # channels of the tokens
@@ -43,7 +58,11 @@ def base() -> ConfigDict:
             "drop_path": 0.0,
         }
     )
-    config.task = ConfigDict(
+
+
+def _task() -> ConfigDict:
+    """What is learned."""
+    return ConfigDict(
         {
             "name": "lift3d",
             "root_relative": True,
@@ -51,7 +70,11 @@ def base() -> ConfigDict:
             "plateau_after": 500,  # steps before the zero-depth alarm may ring
         }
     )
-    config.weights = ConfigDict(
+
+
+def _weights() -> ConfigDict:
+    """Of the loss terms; terms of weight 0 are not computed."""
+    return ConfigDict(
         {
             "mpjpe": 1.0,  # paper eq. 6
             "velocity": 20.0,  # lambda_O, paper eq. 7
@@ -63,7 +86,11 @@ def base() -> ConfigDict:
             "angle_velocity": 0.0,
         }
     )
-    config.optim = ConfigDict(
+
+
+def _optim() -> ConfigDict:
+    """The optimiser and its learning rate."""
+    return ConfigDict(
         {
             "name": "adamw",  # adam (paper) | adamw (official) | muon (fast on narrow networks)
             "learning_rate": 5e-4,
@@ -77,7 +104,12 @@ def base() -> ConfigDict:
             "freeze": (),  # path patterns
         }
     )
-    config.data = ConfigDict(
+
+
+def _data() -> ConfigDict:
+    """Where clips come from and who corrupts them."""
+    optional = config_dict.placeholder
+    return ConfigDict(
         {
             "path": "data",  # data_dir of `python -m dstformer_jax.data.prepare`
             "feed": "tf",  # tf | numpy (no TensorFlow; corruption on the device)
@@ -87,8 +119,12 @@ def base() -> ConfigDict:
             "noise": optional(str),  # a table fitted by data.fit_noise; None: the shipped one
         }
     )
-    config.sources = ConfigDict()
-    config.eval = ConfigDict(
+
+
+def _eval() -> ConfigDict:
+    """Test sets, and when they are measured."""
+    optional = config_dict.placeholder
+    return ConfigDict(
         {
             "every": 1,  # epochs
             "at_start": False,  # also before the first step
@@ -98,15 +134,17 @@ def base() -> ConfigDict:
             "groups": ConfigDict(),  # name -> names of eval.sources scored as one test set
         }
     )
-    config.checkpoint = ConfigDict(
+
+
+def _checkpoint() -> ConfigDict:
+    """What is saved."""
+    return ConfigDict(
         {
             "every": 0,  # steps; besides at evaluations
             "keep": 2,  # the last N stay, and the best one
             "archive": 0,  # epochs; the checkpoint of every such epoch stays for good
         }
     )
-    config.profile = ConfigDict({"start": 0, "num_steps": 0})
-    return config
 
 
 def source(dataset: str, **settings: object) -> ConfigDict:
