@@ -178,7 +178,7 @@ def test_mistakes_are_one_line_and_exit_2(config, tmp_path, capsys, arguments, w
     ("text", "words"),
     [
         ("[1, 2]", ["expected a noise table"]),
-        ("{}", ["'mean'", "expected a noise table"]),
+        ("{}", ["'confidence'", "expected a noise table"]),
         ("not JSON", ["JSONDecodeError"]),
         ("few", ["of 2 joints, expected 17"]),
     ],
