@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dstformer_jax.data import pipeline
 from dstformer_jax.training import parallel
 from dstformer_jax.training.experiment import initial_variables
 from dstformer_jax.training.state import new_state
@@ -78,11 +79,44 @@ def test_corruption_on_the_device_is_the_same_on_1_and_8(one_source):
 
 
 def test_the_example_has_the_shapes_of_training_batches(make_experiment):
-    from dstformer_jax.data import pipeline
-
     experiment = make_experiment()
     for draw, batch in pipeline.batches(experiment.plan, experiment.data, 10, feed="numpy"):
         expected = example(experiment.data[draw.source])
         assert {k: (v.shape, v.dtype) for k, v in batch.items()} == {
             k: (v.shape, v.dtype) for k, v in expected.items()
         }
+
+
+def test_one_program_for_each_length_and_supervision(make_experiment, monkeypatch, caplog):
+    """Pretraining's sources in small: two of 3D share a program, and no step compiles one."""
+    video = {"dataset": "walks", "supervision": "2d", "stride": 8, "batch": 8}
+    mocap = {"dataset": "walks", "frames": 24, "stride": 8, "batch": 8}
+    experiment = make_experiment(
+        sources={
+            "human36m": mocap,
+            "amass": {**mocap, "scale": 0.298, "noise": True, "mask": True},
+            "instavariety": {**video, "frames": 16, "epochs": (1, -1)},
+            "posetrack": {**video, "frames": 8, "epochs": (1, -1), "noise": True},
+        },
+        weights={"mpjpe": 1.0, "reprojection": 1.0},
+        model__maxlen=24,
+        epochs=2,
+    )
+    lowered = []
+    lower = Steps.lower
+    monkeypatch.setattr(
+        Steps, "lower", lambda *args: (lowered.append(args[1].name), lower(*args))[1]
+    )
+    trainer = Trainer(experiment)
+    assert lowered == ["human36m", "instavariety", "posetrack"]
+    state, used = trainer.start(), set()
+    feed = pipeline.batches(experiment.plan, experiment.data, 0, feed="numpy")
+    with jax.log_compiles():
+        caplog.clear()
+        for draw, batch in feed:
+            source = experiment.plan.sources[draw.source]
+            state, _ = trainer.steps(source, state, batch)
+            used.add(source.name)
+    assert [line for line in caplog.messages if "ompil" in line] == []
+    assert used == set(experiment.config["sources"])
+    assert len(lowered) == 3
