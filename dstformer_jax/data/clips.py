@@ -124,11 +124,15 @@ def _fill_3d(
 ) -> None:
     """Target: the pose, seen from the drawn side. Motion: its x, y, or the stored detections."""
     source = data.source
-    planes = turn(gather(data.bank.pose, ids, draws.flip), axes)
+    pose = gather(data.bank.pose, ids, draws.flip)
     offset, factor = np.zeros((len(ids), 3), np.float32), np.ones(len(ids), np.float32)
-    if source.crop is not None:
+    if source.crop is None:
+        points = (len(ids), -1, 3)
+        np.matmul(pose.reshape(points), axes, out=batch["target"].reshape(points))
+    else:
+        planes = turn(pose, axes)
         offset, factor = fill_square(planes, draws.ratio)
-    _interleave(planes, batch["target"])
+        _interleave(planes, batch["target"])
     if source.input == "motion":
         detected = _channels(gather(data.bank.motion, ids, draws.flip), draws.flip)
         for plane, start in zip(detected[:2], offset.T, strict=False):
