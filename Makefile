@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 SHARED ?= ../shared
 DATA ?= data/mocap
 
-# Huge pages halve the page-fault time of CPU training on Linux; harmless elsewhere.
+# Huge pages: fewer page faults in CPU training on Linux; ignored elsewhere.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .PHONY: help demo test test-long format mocap-data clean
