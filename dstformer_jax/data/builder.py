@@ -27,7 +27,13 @@ class Item:
     key: str  # unique and stable; what reports call it, e.g. the path below the source
     path: Path = Path()
     split: str = "train"
+    also: tuple[str, ...] = ()  # further splits it belongs to; it is read once
     about: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # whatever `read` needs
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Every split that the sequences of this item go to."""
+        return tuple(dict.fromkeys((self.split, *self.also)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,12 +98,12 @@ class SequenceBuilder(tfds.core.GeneratorBasedBuilder):
         if items is None:
             manual = dl_manager.manual_dir if self.NEEDS_SOURCE and not self.source else "."
             items = self.items(self.source or Path(manual))
-        splits = dict.fromkeys(item.split for item in items)
+        splits = dict.fromkeys(split for item in items for split in item.splits)
         return {split: self._generate_examples(items, split) for split in splits}
 
     def _generate_examples(self, items: list[Item], split: str) -> Iterator[tuple[int, Any]]:
         # Keys are positions: the order of the files is the order of the records.
-        chosen = (item for item in items if item.split == split)
+        chosen = (item for item in items if split in item.splits)
         sequences = (sequence for item in chosen for sequence in self._sequences(item))
         for position, sequence in enumerate(sequences):
             yield position, to_record(sequence)

@@ -154,7 +154,7 @@ def _prepare(
             f"(expected {builder.EXPECTS}){first}"
         )
     _write(builder, settings, chosen, work, root, prepared)
-    splits = dict.fromkeys(item.split for item in chosen)
+    splits = dict.fromkeys(split for item in chosen for split in item.splits)
     dataset = f"{root.parent.name}/{root.name}"
     banks = {split: Bank.open(root.parents[1], dataset, split) for split in splits}
     report = Report(
