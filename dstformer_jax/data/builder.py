@@ -27,8 +27,8 @@ class Item:
     key: str  # unique and stable; what reports call it, e.g. the path below the source
     path: Path = Path()
     split: str = "train"
-    also: tuple[str, ...] = ()  # further splits it belongs to; it is read once
     about: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # whatever `read` needs
+    also: tuple[str, ...] = ()  # further splits it belongs to; it is read once
 
     @property
     def splits(self) -> tuple[str, ...]:
