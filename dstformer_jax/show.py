@@ -6,7 +6,7 @@ python -m dstformer_jax.show --workdir=runs/demo --output=runs/demo/pictures
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,33 +65,54 @@ def read_metrics(workdir: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def learning_curve(lines: Sequence[dict[str, float]], path: Path) -> list[str]:
+def error_unit(data: SourceData) -> str:
+    """The unit of a 3D source's errors: mm | normalised."""
+    return "mm" if data.unit == "m" or len(data.bank.factor) else "normalised"
+
+
+def learning_curve(
+    lines: Sequence[dict[str, float]], path: Path, units: Mapping[str, str] | None = None
+) -> list[str]:
     """Draws MPJPE against steps for every 3D evaluation source; returns a summary, a line each.
 
     Nothing is drawn, and nothing returned, when nothing was evaluated.
+
+    Args:
+      lines: of metrics.jsonl.
+      path: of the picture of errors in mm; normalised ones are drawn beside it, as
+        `<name>_normalised.png`.
+      units: of the sources and groups whose errors are not in mm.
     """
-    names = sorted({n for line in lines for n in line if n.endswith("/mpjpe")})
-    series, levels, summary = {}, {}, []
-    for name in names:
-        # A value that is not a number stands as a word.
-        points = [(line["step"], line[name]) for line in lines
-                  if isinstance(line.get(name), (int, float))]  # fmt: skip
-        if not points:
-            continue
-        label = name.split("/")[1]
-        series[label] = tuple(zip(*points, strict=True))
-        summary.append(
-            f"{label}: MPJPE {points[0][1]:.1f} mm at step {points[0][0]:.0f}, "
-            f"{points[-1][1]:.1f} mm at step {points[-1][0]:.0f}"
-        )
-        zero = [line[f"eval/{label}/zero_depth"] for line in lines
-                if f"eval/{label}/zero_depth" in line]  # fmt: skip
-        if zero:
-            levels[f"{label}, no depth"] = zero[-1]
-    if series:
-        plots.curves(series, path, "step", "MPJPE on unseen people (mm)", levels)
-        summary.append(f"picture: {path}")
-    return summary
+    names = sorted({n.split("/")[1] for line in lines for n in line if n.endswith("/mpjpe")})
+    summary, drawn = [], []
+    for unit, picture in (
+        ("mm", path),
+        ("normalised", path.with_stem(f"{path.stem}_normalised")),
+    ):
+        series = {name: _points(lines, f"eval/{name}/mpjpe")
+                  for name in names if (units or {}).get(name, "mm") == unit}  # fmt: skip
+        series = {name: points for name, points in series.items() if points}
+        for name, points in series.items():
+            (first, before), (last, after) = points[0], points[-1]
+            summary.append(
+                f"{name}: MPJPE {plots.measured(before, unit, 1)} at step {first:.0f}, "
+                f"{plots.measured(after, unit, 1)} at step {last:.0f}"
+            )
+        if series:
+            curves = {name: ([step for step, _ in points], [value for _, value in points])
+                      for name, points in series.items()}  # fmt: skip
+            levels = {f"{name}, no depth": points[-1][1] for name in series
+                      if (points := _points(lines, f"eval/{name}/zero_depth"))}  # fmt: skip
+            label = f"MPJPE on unseen people ({unit})"
+            drawn.append(plots.curves(curves, picture, "step", label, levels))
+    return summary + [f"picture: {picture}" for picture in drawn]
+
+
+def _points(lines: Sequence[dict[str, float]], name: str) -> list[tuple[float, float]]:
+    """(step, value) of a metric; a value that is not a number stands as a word and is left out."""
+    return [
+        (line["step"], line[name]) for line in lines if isinstance(line.get(name), (int, float))
+    ]
 
 
 def run(workdir: Path, output: Path, count: int) -> list[str]:
@@ -109,8 +130,12 @@ def run(workdir: Path, output: Path, count: int) -> list[str]:
             "dstformer_jax.main; do train or evaluate with --config.init_from"
         )
     config = model.info["config"]
-    said = learning_curve(read_metrics(workdir), output / "learning_curve.png")
-    for data in open_sources(config["eval"]["sources"], config["data"]["path"]):
+    tests = open_sources(config["eval"]["sources"], config["data"]["path"])
+    units = {data.source.name: error_unit(data) for data in tests}
+    for group, members in (config["eval"].get("groups") or {}).items():
+        units[group] = units[members[0]]
+    said = learning_curve(read_metrics(workdir), output / "learning_curve.png", units)
+    for data in tests:
         if data.source.supervision != "3d":
             continue
         flip = config["eval"].get("flip", True)

@@ -94,35 +94,18 @@ class Finder(PathFinder):
 sys.meta_path[:] = [Finder if finder is PathFinder else finder for finder in sys.meta_path]
 
 import jax
-import numpy as np
+import tiny_run
 
-from dstformer_jax.data.bank import write_bank
-from dstformer_jax.data.schema import Sequence
 from dstformer_jax.training.experiment import build
 from dstformer_jax.training.loop import fit
 
 jax.config.update("jax_disable_most_optimizations", True)
 folder = Path(sys.argv[1])
-rng = np.random.default_rng(0)
-walks = [Sequence(id=str(i), fps=30, axes="camera", pose=rng.normal(size=(40, 17, 3)))
-         for i in range(2)]
-for split in ("train", "test"):
-    write_bank(walks, folder / "walks" / "default" / "1.0.0" / "bank" / split)
-source = {"dataset": "walks", "frames": 5, "stride": 5, "batch": 8, "noise": True, "mask": True}
-results = fit(build({
-    "seed": 0,
-    "epochs": 1,
-    "parallel": "jit",
-    "model": {"dim_feat": 8, "dim_rep": 8, "depth": 1, "num_heads": 2, "mlp_ratio": 1.0,
-              "maxlen": 5, "design": "st"},
-    "task": {"name": "lift3d"},
-    "weights": {"mpjpe": 1.0},
-    "optim": {"learning_rate": 1e-3},
-    "data": {"path": str(folder), "feed": "numpy", "corrupt_on": "device"},
-    "sources": {"walks": source},
-    "eval": {"flip": False, "sources": {"unseen": {**source, "split": "test"}}},
-    "checkpoint": {},
-}), folder / "run")
+tiny_run.prepare(folder, {"ann": 40, "bob": 40}, {"eve": 40})
+config = tiny_run.settings(folder)
+config["data"]["corrupt_on"] = "device"
+config["sources"]["walks"] |= {"noise": True, "mask": True}
+results = fit(build(config), folder / "run")
 assert results["eval/unseen/mpjpe"] > 0
 for name in ("tensorflow", "tensorflow_datasets", "ml_collections"):
     assert importlib.util.find_spec(name) is None
@@ -134,7 +117,7 @@ def test_training_on_the_numpy_feed_needs_no_tensorflow(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", TRAIN, tmp_path],
         cwd=ROOT,
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT / "tests")},
         capture_output=True,
         text=True,
         timeout=240,

@@ -8,49 +8,25 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import tiny_run
+from tiny_run import walk
 
 from dstformer_jax import convert, show
 from dstformer_jax.data.bank import Bank, write_bank
-from dstformer_jax.data.schema import Sequence
 from dstformer_jax.data.sources import Source, SourceData
 from dstformer_jax.training.experiment import build
 from dstformer_jax.training.loop import fit
 from dstformer_jax.view import plots
 
 
-def walk(name: str, frames: int) -> Sequence:
-    """A random walk of 17 joints in metres, with made-up detections."""
-    rng = np.random.default_rng(frames)
-    pose = rng.normal(0, 0.3, (1, 17, 3)) + np.cumsum(rng.normal(0, 0.01, (frames, 17, 3)), axis=0)
-    return Sequence(
-        id=name, fps=30.0, axes="camera", pose=pose, motion=pose.copy(), subject=name, action="walk"
-    )
-
-
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory) -> Iterator[Path]:
     """Six steps of training, measured in 3D and in 2D."""
     folder = tmp_path_factory.mktemp("project")
-    bank = folder / "walks" / "default" / "1.0.0" / "bank"
-    write_bank([walk(f"train{i}", 40 + i) for i in range(3)], bank / "train")
-    write_bank([walk("ann", 20), walk("bob", 12)], bank / "test")
-    source = {"dataset": "walks", "frames": 5, "stride": 5, "batch": 8, "tail": "pad"}
-    test = {**source, "split": "test"}
-    config = {
-        "seed": 0,
-        "epochs": 1,
-        "parallel": "jit",
-        "model": {"dim_feat": 8, "dim_rep": 8, "depth": 1, "num_heads": 2, "mlp_ratio": 1.0,
-                  "maxlen": 5, "design": "st"},
-        "task": {"name": "lift3d"},
-        "weights": {"mpjpe": 1.0},
-        "optim": {"learning_rate": 1e-3},
-        "data": {"path": str(folder), "feed": "numpy"},
-        "sources": {"walks": source},
-        "eval": {"flip": False, "sources": {"unseen": test, "video": {**test, "supervision": "2d",
-                                                       "input": "motion"}}},
-        "checkpoint": {},
-    }  # fmt: skip
+    tiny_run.prepare(folder, {"train0": 40, "train1": 41, "train2": 42}, {"ann": 20, "bob": 12})
+    config = tiny_run.settings(folder)
+    tests = config["eval"]["sources"]
+    tests["video"] = {**tests["unseen"], "supervision": "2d", "input": "motion"}
     jax.config.update("jax_disable_most_optimizations", True)  # compiles several times as fast
     fit(build(config), folder / "run")
     yield folder / "run"
@@ -156,3 +132,38 @@ def test_a_run_without_evaluations_has_no_curve(tmp_path):
     lines = [{"step": 1, "loss": 0.5}, {"step": 2, "eval/a/mpjpe": "nan"}]
     assert show.learning_curve(lines, tmp_path / "curve.png") == []
     assert not (tmp_path / "curve.png").exists()
+
+
+def test_normalised_errors_are_not_drawn_as_mm(tmp_path, monkeypatch):
+    drawn = {}
+
+    def remember(series, path, x_label, y_label, levels):
+        drawn[path.name] = (set(series), y_label, levels)
+        return path
+
+    monkeypatch.setattr(plots, "curves", remember)
+    lines = [
+        {"step": 1, "eval/a/mpjpe": 120.0, "eval/a/zero_depth": 124.7, "eval/b/mpjpe": 0.5},
+        {"step": 9, "eval/a/mpjpe": 40.0, "eval/b/mpjpe": 0.125},
+    ]
+    told = show.learning_curve(lines, tmp_path / "curve.png", {"b": "normalised"})
+    assert told[:2] == [
+        "a: MPJPE 120.0 mm at step 1, 40.0 mm at step 9",
+        "b: MPJPE 0.500 normalised at step 1, 0.125 normalised at step 9",
+    ]
+    assert drawn == {
+        "curve.png": ({"a"}, "MPJPE on unseen people (mm)", {"a, no depth": 124.7}),
+        "curve_normalised.png": ({"b"}, "MPJPE on unseen people (normalised)", {}),
+    }
+
+
+@pytest.mark.parametrize("unit", ["m", "normalised"])
+def test_the_unit_of_errors_is_that_of_the_source(tmp_path, unit):
+    """A source stored normalised is measured in mm only where mm per pixel are known."""
+    plain = dataclasses.replace(walk("ann", 20), unit=unit)
+    known = dataclasses.replace(plain, factor=np.ones(20, np.float32))
+    units = []
+    for number, person in enumerate((plain, known)):
+        bank = Bank.read(write_bank([person], tmp_path / str(number)))
+        units.append(show.error_unit(SourceData.of(Source("a", "b", frames=5, batch=8), bank)))
+    assert units == ["mm" if unit == "m" else "normalised", "mm"]

@@ -37,9 +37,9 @@ class Example:
         return float(np.linalg.norm(self.pred - self.true, axis=-1).mean())
 
 
-def measured(error: float, unit: str) -> str:
-    """An error as text: whole mm, or three digits of a normalised unit."""
-    return f"{error:.0f} mm" if unit == "mm" else f"{error:.3f} {unit}"
+def measured(error: float, unit: str, digits: int = 0) -> str:
+    """An error as text: mm with so many digits, or three digits of a normalised unit."""
+    return f"{error:.{digits}f} mm" if unit == "mm" else f"{error:.3f} {unit}"
 
 
 def draw_skeleton(
