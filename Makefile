@@ -3,13 +3,14 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys;
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
+VERSIONS := $(BIN)/python -c 'import platform, jax; print("Python", platform.python_version(), "jax", jax.__version__)'
 SHARED ?= ../shared
 DATA ?= data/mocap
 
 # Huge pages: fewer page faults in CPU training on Linux; ignored elsewhere.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help demo test test-long format mocap-data clean
+.PHONY: help demo test test-fast test-long format mocap-data clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -30,13 +31,17 @@ demo: $(BIN)/.train  ## pretrain on synthetic people (3 minutes on 2 cores) and 
 	$(BIN)/python -m dstformer_jax.show --workdir=runs/demo --output=runs/demo/pictures
 
 test: $(BIN)/.dev  ## format, lint, types and the fast tests (under 10 minutes)
-	$(BIN)/python --version
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+	@$(MAKE) --no-print-directory test-fast
+
+test-fast: $(BIN)/.dev  ## the fast tests alone; another Python: make test-fast VENV=.venv312 PYTHON=python3.12
+	@$(VERSIONS)
 	$(PYTEST) -n 2
 
 test-long: $(BIN)/.dev  ## the slow tests
+	@$(VERSIONS)
 	$(PYTEST) -n 2 -m long
 
 format: $(BIN)/.dev  ## formats and fixes what can be fixed
@@ -47,4 +52,4 @@ mocap-data: $(BIN)/.train  ## prepares the BVH and OpenPose folders below SHARED
 	PYTHON=$(BIN)/python launch/prepare_mocap.sh $(SHARED)/data $(DATA)
 
 clean:  ## removes the environment and everything that runs made
-	rm -rf $(VENV) data runs build *.egg-info
+	rm -rf $(VENV) .venv312 data runs build *.egg-info
