@@ -144,3 +144,45 @@ def angle_velocity(pred: Array, target: Array, mean: Mean = plain_mean) -> Array
     if pred.shape[1] <= 1:
         return jnp.zeros(())
     return mean(jnp.abs(jnp.diff(angles(pred), axis=1) - jnp.diff(angles(target), axis=1)))
+
+
+def cross_entropy(logits: Array, labels: Array, mean: Mean = plain_mean) -> Array:
+    """Cross-entropy of class scores [B, K] against int labels [B], without smoothing."""
+    return mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+
+
+def supervised_contrastive(
+    features: Array,
+    labels: Array | None = None,
+    temperature: float = 0.1,
+    base_temperature: float = 0.07,
+) -> Array:
+    """Supervised contrastive loss (Khosla et al. 2020, eq. 2), the one-shot task's.
+
+    Every vector is an anchor, the others of its label are its positives. An anchor without a
+    positive contributes nothing (the official code gives 0 / 0); no anchor at all gives 0.
+
+    Args:
+      features: unit vectors [N, D], or [N, V, D] with V views of each sample.
+      labels: int [N]; None: only the views of the same sample are positives (SimCLR).
+      temperature: divides the similarities.
+      base_temperature: the loss is multiplied by temperature / base_temperature; 0.07 is the
+        official code's, equal to `temperature` is the paper's plain loss.
+    """
+    samples = features.shape[0]
+    views = features.shape[1] if features.ndim == 3 else 1
+    flat = features.reshape(samples * views, features.shape[-1])
+    owners = jnp.arange(samples) if labels is None else labels
+    owners = jnp.repeat(owners, views)
+    others = 1.0 - jnp.eye(len(flat), dtype=jnp.float32)
+    positive = (owners[:, None] == owners[None, :]).astype(jnp.float32) * others
+    logits = (flat @ flat.T).astype(jnp.float32) / temperature
+    logits = logits - jax.lax.stop_gradient(logits.max(axis=1, keepdims=True))
+    # A batch of one vector has no other: its sum is 0, and its logarithm must stay finite.
+    total = (jnp.exp(logits) * others).sum(axis=1, keepdims=True)
+    log_share = logits - jnp.log(jnp.maximum(total, jnp.finfo(jnp.float32).tiny))
+    counts = positive.sum(axis=1)
+    each = (positive * log_share).sum(axis=1) / jnp.maximum(counts, 1.0)
+    anchors = (counts > 0).astype(jnp.float32)
+    loss = -each.sum() / jnp.maximum(anchors.sum(), 1.0)
+    return loss * (temperature / base_temperature)

@@ -1,4 +1,4 @@
-"""Errors of 3D pose, one value a frame, in the unit of the inputs.
+"""Errors of 3D pose, one value a frame, in the unit of the inputs; and scores of recognition.
 
 Pure functions over an array library: numpy arrays in, numpy out (float64 stays float64); jax arrays
 in, jax out (jit-able). Poses are `[..., T, J, 3]`; centre them on the root first where the protocol
@@ -88,6 +88,58 @@ def by_group(errors: np.ndarray, groups: Sequence[str] | np.ndarray, name: str) 
     means = {str(label): float(errors[labels == label].mean()) for label in np.unique(labels)}
     total = {name: float(np.mean(list(means.values()))), f"{name}_frames": float(errors.mean())}
     return total | {f"{name}/{label}": value for label, value in means.items()}
+
+
+def top_k(scores: Array, labels: Array, k: int = 1) -> Array:
+    """Whether the true class is among the k best. [N, K] scores, int [N] labels -> bool [N].
+
+    A class of equal score counts as better: a net that answers the same for all is not right.
+    """
+    xp = _library(scores, labels)
+    true = xp.take_along_axis(scores, labels[:, None], axis=-1)
+    others = xp.arange(scores.shape[-1])[None] != labels[:, None]
+    return ((scores >= true) & others).sum(axis=-1) < k
+
+
+def nearest_exemplar(
+    embeddings: np.ndarray, exemplars: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+    """The label of the exemplar of largest cosine similarity (one-shot recognition).
+
+    Args:
+      embeddings: [N, D] clips to name.
+      exemplars: [E, D] known clips.
+      labels: [E] their labels.
+
+    Returns:
+      [N] labels. Norms are clamped at 1e-8 as in torch's cosine_similarity.
+    """
+    if len(exemplars) != len(labels) or len(labels) == 0:
+        raise ValueError(
+            f"got {len(exemplars)} exemplars and {len(labels)} labels, expected as many, not none"
+        )
+
+    def unit(vectors: np.ndarray) -> np.ndarray:
+        length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+        return vectors / np.maximum(length, 1e-8)
+
+    return np.asarray(labels)[(unit(embeddings) @ unit(exemplars).T).argmax(axis=-1)]
+
+
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """How often class (row) was called class (column), int [K, K]."""
+    pairs = np.asarray(labels, np.int64) * classes + np.asarray(predicted, np.int64)
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def wilson_interval(correct: float, total: int, z: float = 1.96) -> tuple[float, float]:
+    """Confidence interval of a share (Wilson 1927); z = 1.96 is 95 %. (0, 1) of no trial."""
+    if total == 0:
+        return 0.0, 1.0
+    share, extra = correct / total, z * z / total
+    centre = share + extra / 2
+    spread = z * ((share * (1 - share) + extra / 4) / total) ** 0.5
+    return (centre - spread) / (1 + extra), (centre + spread) / (1 + extra)
 
 
 def h36m_protocol(
