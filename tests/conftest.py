@@ -1,6 +1,7 @@
 """What every test shares: 8 simulated devices, strict shapes, the optional shared data."""
 
 import os
+import pickle
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -34,3 +35,15 @@ def golden():
             return {key: arrays[key] for key in arrays.files}
 
     return load
+
+
+@pytest.fixture(scope="session")
+def smpl_folder(tmp_path_factory: pytest.TempPathFactory, golden) -> Path:
+    """The official data/mesh folder of a random 150-vertex body."""
+    folder = tmp_path_factory.mktemp("smpl")
+    arrays = golden("synthetic_smpl")
+    np.save(folder / "J_regressor_h36m_correct.npy", arrays.pop("J_regressor_h36m_correct"))
+    means = {name: arrays.pop(f"mean_{name}") for name in ("pose", "shape")}
+    np.savez(folder / "smpl_mean_params.npz", **means)
+    (folder / "SMPL_NEUTRAL.pkl").write_bytes(pickle.dumps(arrays, protocol=2))
+    return folder

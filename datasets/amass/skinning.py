@@ -1,9 +1,4 @@
-"""The 17 joints that a regressor finds on a posed linear-blend body, without posing its vertices.
-
-Skinned vertices are linear in the rest pose, and the joints are linear in the vertices, so the sum
-over vertices can be done once per body: for every joint j and bone k what remains is one point
-(and one mass) that the bone carries. The result equals regressor @ vertices exactly.
-"""
+"""The 17 joints that a regressor finds on a posed SMPL+H body with soft tissue."""
 
 from __future__ import annotations
 
@@ -12,21 +7,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from dstformer_jax.body.rotations import to_matrix
+from dstformer_jax.body.skinning import JointBody, reduce_body
 
 
 @dataclass(frozen=True, eq=False)
 class RegressedBody:
-    """A body reduced to its joints: B bones, J joints, S shape and P = 9 (B - 1) pose coefficients.
+    """A body reduced to its joints; the last `num_dmpls` shape coefficients are soft tissue."""
 
-    parents [B]; bones [B, 3, 1 + S]: where the bones are at rest, for (1, shape); mass [J, B];
-    points [J, B, 3, 1 + S + P]: what bone k carries of joint j, for (1, shape, pose feature).
-    """
+    body: JointBody
+    num_dmpls: int
 
-    parents: np.ndarray
-    bones: np.ndarray
-    mass: np.ndarray
-    points: np.ndarray
-    num_dmpls: int  # how many of the S shape coefficients, at the end, are soft tissue
+    @property
+    def parents(self) -> np.ndarray:
+        """[B]."""
+        return self.body.parents
+
+    @property
+    def bones(self) -> np.ndarray:
+        """Where the bones are at rest for (1, shape), [B, 3, 1 + S]."""
+        return self.body.bones
 
     def joints(self, pose: np.ndarray, shape: np.ndarray, place: np.ndarray) -> np.ndarray:
         """Joints `[T, J, 3]` in metres.
@@ -36,31 +35,7 @@ class RegressedBody:
           shape: `[T, S]` betas, then the soft-tissue coefficients (DMPL).
           place: translation `[T, 3]` in metres.
         """
-        turns = to_matrix(pose)
-        ones = np.ones((len(pose), 1))
-        feature = (turns[:, 1:] - np.eye(3)).reshape(len(pose), -1)
-        rest = np.einsum("bcs,ts->tbc", self.bones, np.concatenate([ones, shape], 1))
-        turns, places = _chain(turns, rest, self.parents)
-        weights = np.concatenate([ones, shape, feature], axis=1)
-        size = self.points.shape
-        carried = (weights @ self.points.reshape(-1, size[-1]).T).reshape(-1, *size[:3])
-        # A point p of bone k goes to R_k (p - rest_k) + place_k.
-        moved = np.einsum("tkab,tjkb->tja", turns, carried)
-        offset = places - np.einsum("tkab,tkb->tka", turns, rest)
-        return moved + np.einsum("jk,tka->tja", self.mass, offset) + place[:, None]
-
-
-def _chain(
-    turns: np.ndarray, rest: np.ndarray, parents: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Global rotations `[T, B, 3, 3]` and places `[T, B, 3]` of the bones."""
-    turns, places = turns.copy(), rest.copy()
-    for bone in range(1, len(parents)):
-        above = parents[bone]
-        step = rest[:, bone] - rest[:, above]
-        places[:, bone] = places[:, above] + np.einsum("tab,tb->ta", turns[:, above], step)
-        turns[:, bone] = turns[:, above] @ turns[:, bone]
-    return turns, places
+        return self.body.joints(to_matrix(pose), shape) + place[:, None]
 
 
 def reduce(model: dict[str, np.ndarray], regressor: np.ndarray, dmpls: np.ndarray) -> RegressedBody:
@@ -80,14 +55,8 @@ def reduce(model: dict[str, np.ndarray], regressor: np.ndarray, dmpls: np.ndarra
             f"got a regressor {regressor.shape}, {len(template)} vertices, {bones} bones and "
             f"{bending.shape[-1]} pose directions, expected [17, V] and 9 directions a bone but one"
         )
-    seen = np.flatnonzero(regressor.any(0))  # the regressor is sparse: few vertices count
-    part = regressor[:, None, seen] * weights[seen].T
-    full = np.concatenate([basis[seen], bending[seen]], axis=-1)
     parents = model["kintree_table"][0].astype(np.int64)
+    rest = np.tensordot(model["J_regressor"], basis, axes=1)
     return RegressedBody(
-        parents=parents,
-        bones=np.tensordot(model["J_regressor"], basis, axes=1),
-        mass=part.sum(-1),
-        points=np.tensordot(part, full, axes=1),
-        num_dmpls=dmpls.shape[-1],
+        reduce_body(basis, bending, weights, rest, parents, regressor), dmpls.shape[-1]
     )

@@ -58,9 +58,12 @@ def to_six(matrices: Array) -> Array:
     return matrices[..., :2].reshape(*matrices.shape[:-2], 6)
 
 
-def flip_vectors(vectors: Array, xp: ModuleType = np) -> Array:
-    """Mirrors SMPL poses `[..., 24, 3]`: left and right change places, y and z their sign."""
-    swapped = xp.take(vectors, SMPL24.mirror, axis=-2)
+def flip_vectors(vectors: Array, xp: ModuleType = np, mirror: np.ndarray = SMPL24.mirror) -> Array:
+    """Mirrors poses `[..., B, 3]`: left and right change places, y and z their sign.
+
+    `mirror` int [B] is the bone on the other side, by default SMPL's.
+    """
+    swapped = xp.take(vectors, mirror, axis=-2)
     return xp.concatenate([swapped[..., :1], -swapped[..., 1:]], axis=-1)
 
 

@@ -49,7 +49,7 @@ def z_up(pose: np.ndarray) -> np.ndarray:
 def test_joints_equal_the_official_body_model(skinning, shared):
     folder = shared / "golden" / "synthetic_smpl"
     models = importlib.import_module("amass.models")
-    model = models._read(folder / "SMPL_NEUTRAL.pkl", models._WANTED)
+    model = models.read_arrays(folder / "SMPL_NEUTRAL.pkl", models._WANTED)
     matrix = np.load(folder / "J_regressor_h36m_correct.npy").astype(float)
     body = skinning.reduce(model, matrix, np.zeros((len(model["v_template"]), 3, 0)))
     with np.load(shared / "golden" / "e_mesh_head.npz") as golden:
@@ -243,7 +243,7 @@ def test_official_pickles_without_chumpy_or_scipy(source, tmp_path, chumpy, prot
     path.write_bytes(pickle.dumps(arrays, protocol=protocol))
     load_builder("amass")
     models = importlib.import_module("amass.models")
-    found = models._read(path, models._WANTED)
+    found = models.read_arrays(path, models._WANTED)
     np.testing.assert_allclose(found["J_regressor"], dense)
     for name in ("shapedirs", "posedirs"):
         np.testing.assert_array_equal(found[name], files.body(1)[name])
