@@ -57,6 +57,27 @@ def embedding_initialiser(init: Init) -> Callable[..., Array]:
     return nn.initializers.normal(0.02 if init == "official" else 0.3)
 
 
+def check_motion(motion: Array, num_joints: int, maxlen: int | None = None) -> int:
+    """The frames of motion [..., T, J, 3]; ValueError when a backbone cannot take it.
+
+    Args:
+      num_joints: joints the backbone is made for.
+      maxlen: most frames it is made for; None: any number.
+    """
+    if motion.ndim < 3 or motion.shape[-2:] != (num_joints, 3):
+        raise ValueError(
+            f"got motion of shape {motion.shape}, expected [..., T, {num_joints}, 3] "
+            "(x, y, confidence)"
+        )
+    frames = motion.shape[-3]
+    if frames < 1 or (maxlen is not None and frames > maxlen):
+        raise ValueError(
+            f"got {frames} frames, expected 1 to {maxlen or 'any number'} (model.maxlen); "
+            "do cut the motion into windows"
+        )
+    return frames
+
+
 def attend(
     query: Array,
     key: Array,

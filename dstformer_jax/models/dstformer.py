@@ -21,6 +21,7 @@ from dstformer_jax.models.blocks import (
     Norm,
     Options,
     Stream,
+    check_motion,
     embedding_initialiser,
 )
 
@@ -173,12 +174,15 @@ class DSTformer(nn.Module):
         self.norm_out = options.layer_norm("norm")
         self.pre_logits = options.dense(self.dim_rep, "pre_logits")
 
-    def __call__(self, motion: Array, deterministic: bool = True) -> Array:
+    def __call__(
+        self, motion: Array, deterministic: bool = True, axis_name: str | None = None
+    ) -> Array:
         """Encodes 2D motion.
 
         Args:
           motion: [..., T, J, 3] normalised x, y and confidence, T <= maxlen.
           deterministic: False applies dropout and drop path (needs a "dropout" key).
+          axis_name: unused; there are no batch statistics.
 
         Returns:
           Motion representation E [..., T, J, dim_rep], after tanh, in the compute dtype.
@@ -186,7 +190,8 @@ class DSTformer(nn.Module):
         Raises:
           ValueError: a shape that this model cannot take.
         """
-        frames = self._check_motion(motion)
+        del axis_name
+        frames = check_motion(motion, self.num_joints, self.maxlen)
         batch_shape = motion.shape[:-3]
         x = self.joints_embed(motion.reshape(-1, *motion.shape[-3:]))
         x = x + self.pos_embed.astype(x.dtype)[None, None]
@@ -251,20 +256,6 @@ class DSTformer(nn.Module):
                 stacklevel=2,
             )
 
-    def _check_motion(self, motion: Array) -> int:
-        if motion.ndim < 3 or motion.shape[-2:] != (self.num_joints, 3):
-            raise ValueError(
-                f"got motion of shape {motion.shape}, expected [..., T, {self.num_joints}, 3] "
-                "(x, y, confidence)"
-            )
-        frames = motion.shape[-3]
-        if not 1 <= frames <= self.maxlen:
-            raise ValueError(
-                f"got {frames} frames, expected 1 to {self.maxlen} (model.maxlen); do cut the "
-                "motion into windows"
-            )
-        return frames
-
 
 def _remat_policy(remat: Remat) -> Callable[..., bool] | None:
     """What the backward pass may keep: nothing of a level, or its weight products."""
@@ -285,3 +276,26 @@ def fusion_weights(intermediates: dict[str, Any]) -> Array:
         key=lambda name: int(name.removeprefix("layer_")),
     )
     return jnp.stack([intermediates[name]["fusion"]["alpha"][0] for name in levels])
+
+
+def encoder_flops(model: DSTformer, frames: int) -> int:
+    """Operations of the matrix products of one clip in any design (multiply-add counts two)."""
+    c, j, t = model.dim_feat, model.num_joints, frames
+    inner = model.num_heads * (c // model.num_heads)
+    attention = {
+        "spatial": 4 * c * inner + 2 * inner * j,
+        "temporal": 4 * c * inner + 2 * inner * t,
+    }
+    mlp = 2 * c * int(c * model.mlp_ratio)
+    both = attention["spatial"] + attention["temporal"] + 2 * mlp
+    fusion = 4 * c
+    per_level = {
+        "st": both,
+        "ts": both,
+        "parallel": both + fusion,
+        "one_mlp": both - mlp,
+        "average": 2 * both,
+        "adaptive": 2 * both + fusion,
+    }[model.design]
+    per_token = 3 * c + model.depth * per_level + c * model.dim_rep
+    return 2 * per_token * t * j
