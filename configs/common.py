@@ -117,6 +117,8 @@ def _data() -> ConfigDict:
             "shared": False,  # True: one frame mask and jitter a batch, as the official code
             "order": "shuffled",  # sources mixed | sequential (official passes)
             "noise": optional(str),  # a table fitted by data.fit_noise; None: the shipped one
+            "mask_joints": optional(float),  # share of joints masked; None: the table's (0.05)
+            "mask_frames": optional(float),  # share of frames masked; None: the table's (0.1)
         }
     )
 
@@ -169,6 +171,10 @@ def source(dataset: str, **settings: object) -> ConfigDict:
         "tail": "drop",
         "root_seen": False,
         "fps": optional(float),
+        "window": "slide",
+        "persons": 1,
+        "move": False,
+        "per_class": 0,
     }
     if unknown := set(settings) - set(fields):
         raise ValueError(f"got source fields {sorted(unknown)}, expected {sorted(fields)}")

@@ -19,7 +19,7 @@ from dstformer_jax.body.geometry import Normaliser
 from dstformer_jax.body.skeleton import SKELETONS, Skeleton
 from dstformer_jax.convert import from_torch, read_with_info
 from dstformer_jax.models.dstformer import fusion_weights
-from dstformer_jax.models.network import Network, build_network
+from dstformer_jax.models.network import Network, build_network, variable_shapes
 from dstformer_jax.torch_files import is_torch_path
 from dstformer_jax.training.checkpoint import restore_params
 
@@ -48,7 +48,8 @@ class Model:
 
         Args:
           network: see `build_network`.
-          params: `{"backbone": ..., "head": ...}`.
+          params: `{"backbone": ..., "head": ...}`; of a network for another task its backbone and
+            its passenger pose head are meant.
           info: what the checkpoint says about itself.
           batch_size: most clips computed at once; more are cut into batches.
 
@@ -169,6 +170,10 @@ def load(path: str | Path, batch_size: int = 16, **overrides: Any) -> Model:
     if Path(path).is_dir():
         variables, info = restore_params(path)
         params, model = variables["params"], info["model"]
+        if (
+            "pose" in params
+        ):  # finetuned for another task: the pose head that it was pretrained with
+            params = {"backbone": params["backbone"], "head": params["pose"]}
     elif Path(path).is_file() or is_torch_path(path):
         state_dict, info = read_with_info(path, overrides.get("num_heads"))
         params, model = from_torch(state_dict), info["model"]
@@ -209,9 +214,7 @@ def _fetch(result: jax.Array, clips: int) -> np.ndarray:
 
 def _check_params(network: Network, params: Mapping[str, Any]) -> None:
     """Raises ValueError naming the first parameter that this network has otherwise."""
-    joints: int = network.backbone.num_joints  # pyright: ignore[reportAttributeAccessIssue]
-    motion = jax.ShapeDtypeStruct((1, 1, joints, 3), jnp.float32)
-    expected = _shapes(jax.eval_shape(network.init, jax.random.key(0), motion)["params"])
+    expected = _shapes(variable_shapes(network)["params"])
     got = _shapes(params)
     for name in sorted(expected.keys() | got.keys()):
         want, have = expected.get(name, "nothing"), got.get(name, "nothing")

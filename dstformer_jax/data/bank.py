@@ -1,8 +1,8 @@
 """The frame bank: every frame of a split in plain memory-mapped .npy files, sequences end to end.
 
-`<prepared>/bank/<split>/{motion,pose,factor,pose_mm}.npy` and `sequences.json`. Frames are
-stored once and clips are (start, length) windows of it, so overlapping clips cost nothing and
-any machine with numpy can read it.
+`<prepared>/bank/<split>/<array>.npy` (see `schema.TAILS`) and `sequences.json`. Frames are stored
+once and clips are (start, length) windows of it, so overlapping clips cost nothing and any
+machine with numpy can read it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from .schema import ARRAYS, NUM_JOINTS, Sequence, from_record
+from .schema import ARRAYS, TAILS, Sequence, from_record
 
 INDEX = "sequences.json"
+HEADER = 118  # bytes of an .npy header after the first 10; data then begin at byte 128
 _FACTS = ("id", "subject", "action", "label", "camera", "rig", "fps", "unit", "axes", "size")
 
 
@@ -32,6 +34,11 @@ class Bank:
     pose: np.ndarray  # [F, 17, 3]
     factor: np.ndarray  # [F] mm per px
     pose_mm: np.ndarray  # [F, 17, 3]
+    partner: np.ndarray  # [F, 17, 3] the second person's motion
+    theta: np.ndarray  # [F, P] axis-angles
+    beta: np.ndarray  # [F, S]
+    initial_theta: np.ndarray  # [F, P] what a refiner starts from
+    initial_beta: np.ndarray  # [F, S]
     sequences: tuple[dict[str, Any], ...]  # id, ..., start, frames
 
     @classmethod
@@ -50,7 +57,7 @@ class Bank:
     def read(cls, path: str | Path) -> Bank:
         """The bank in one folder, memory-mapped."""
         path = Path(path)
-        arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+        arrays = {name: _array(path, name) for name in ARRAYS}
         sequences = tuple(json.loads((path / INDEX).read_text()))
         return cls(path=path, sequences=sequences, **arrays)
 
@@ -63,6 +70,14 @@ class Bank:
     def lengths(self) -> np.ndarray:
         """Frames of every sequence, int64 [S]."""
         return np.array([row["frames"] for row in self.sequences], np.int64)
+
+
+def _array(path: Path, name: str) -> np.ndarray:
+    """One array, memory-mapped; without rows in a bank that was written before there was one."""
+    file = path / f"{name}.npy"
+    if file.exists():
+        return np.load(file, mmap_mode="r")
+    return np.zeros((0, *(size or 0 for size in TAILS[name])), np.float32)
 
 
 def prepared_path(data_dir: str | Path, dataset: str) -> Path:
@@ -116,10 +131,11 @@ def write_bank(sequences: Iterable[Sequence], path: str | Path) -> Path:
 def _write(sequences: Iterable[Sequence], path: Path) -> None:
     index: list[dict[str, Any]] = []
     rows = dict.fromkeys(ARRAYS, 0)
+    tails = {name: tuple(size or 0 for size in tail) for name, tail in TAILS.items()}
     files = {name: (path / f"{name}.npy").open("wb") for name in ARRAYS}
     try:
         for name, file in files.items():
-            _write_header(file, name, 0)
+            _write_header(file, 0, tails[name])
         for sequence in sequences:
             facts = {name: getattr(sequence, name) for name in _FACTS}
             start = index[-1]["start"] + index[-1]["frames"] if index else 0
@@ -131,22 +147,30 @@ def _write(sequences: Iterable[Sequence], path: Path) -> None:
                         f"got sequence {sequence.id!r} that differs from those before it in "
                         f"having {name}, expected it in all sequences of a split or in none"
                     )
+                if not rows[name]:
+                    tails[name] = array.shape[1:]
+                if array.shape[1:] != tails[name]:
+                    raise ValueError(
+                        f"got {name} of width {array.shape[1:]} in sequence {sequence.id!r}, "
+                        f"expected {tails[name]} as in those before it"
+                    )
                 file.write(np.ascontiguousarray(array, "<f4").tobytes())
                 rows[name] += len(array)
         for name, file in files.items():
             file.seek(0)
-            _write_header(file, name, rows[name])
+            _write_header(file, rows[name], tails[name])
     finally:
         for file in files.values():
             file.close()
     (path / INDEX).write_text(json.dumps(index, indent=0))
 
 
-def _write_header(file: IO[bytes], name: str, rows: int) -> None:
-    """An .npy header; numpy leaves room for the first axis to grow, so it is rewritten in place."""
-    shape = (rows,) if name == "factor" else (rows, NUM_JOINTS, 3)
-    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
+def _write_header(file: IO[bytes], rows: int, tail: tuple[int, ...]) -> None:
+    """An .npy header, padded to one length, so that it can be rewritten in place."""
+    shape = ", ".join(map(str, (rows, *tail))) + ("," if not tail else "")
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}"
+    file.write(np.lib.format.magic(1, 0) + struct.pack("<H", HEADER))
+    file.write(text.ljust(HEADER - 1).encode("ascii") + b"\n")
 
 
 def _replace(partial: Path, path: Path) -> None:

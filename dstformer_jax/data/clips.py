@@ -29,13 +29,12 @@ class ClipDraws(NamedTuple):
     ratio: np.ndarray  # float32 [B] of the crop
     flip: np.ndarray  # bool [B]
     resample: np.ndarray | None  # float32 [B, T] in [0, 1); None: even steps
+    move: np.ndarray | None = None  # float32 [B, 2, 4] at both ends of the clip, see `draw_move`
 
     def rows(self, rows: slice) -> ClipDraws:
         """The draws of some of the clips."""
-        resample = None if self.resample is None else self.resample[rows]
-        return ClipDraws(
-            self.yaw[rows], self.pitch[rows], self.ratio[rows], self.flip[rows], resample
-        )
+        taken = {k: None if v is None else v[rows] for k, v in self._asdict().items()}
+        return self._replace(**taken)
 
 
 def draw_clips(rng: np.random.Generator, source: Source, resample: bool = True) -> ClipDraws:
@@ -51,7 +50,14 @@ def draw_clips(rng: np.random.Generator, source: Source, resample: bool = True) 
     ratio = _between(unit[:, 2], source.crop or (1.0, 1.0))
     flip = (unit[:, 3] < 0.5) & source.flip
     picks = rng.random((source.batch, source.frames), np.float32) if resample else None
-    return ClipDraws(yaw, pitch, ratio, flip, picks)
+    move = draw_move(rng, source.batch) if source.move else None
+    return ClipDraws(yaw, pitch, ratio, flip, picks, move)
+
+
+def draw_move(rng: np.random.Generator, clips: int) -> np.ndarray:
+    """Angle (degrees), scale, and shifts in x and y at both ends of a clip, float32 [B, 2, 4]."""
+    low = np.array([-10, 0.9, -0.1, -0.1], np.float32)
+    return low + rng.random((clips, 2, 4), np.float32) * np.array([20, 0.2, 0.2, 0.2], np.float32)
 
 
 def _between(unit: np.ndarray, ends: tuple[float, ...] | np.ndarray) -> np.ndarray:
@@ -64,9 +70,10 @@ def frame_ids(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bank frames of windows: int64 [B, T] and which of them are real, bool [B, T].
 
-    Windows shorter than T repeat their last frame (not real), or are stretched if `resampled`
-    [B]: every place of an even spacing takes the frame before or after it by draws [B, T] in
-    [0, 1), then they are sorted; without draws the one before (reference 3.2).
+    Windows shorter than T repeat their last frame (not real). Those that are `resampled` [B] are
+    stretched: every place of an even spacing takes the frame before or after it by draws [B, T]
+    in [0, 1), then they are sorted; or thinned: a frame drawn between a place and the next.
+    Without draws the frame before each place (reference 3.2).
     """
     start, length = np.asarray(spans, np.int64).T[..., None]
     step = np.arange(frames)
@@ -78,10 +85,21 @@ def frame_ids(
         if draws is None:
             picked = np.floor(even)
         else:
-            up = draws[resampled] < 0.5
-            picked = np.sort(np.where(up, np.ceil(even), np.floor(even)), axis=1)
+            drawn = draws[resampled]
+            stretched = np.sort(np.where(drawn < 0.5, np.ceil(even), np.floor(even)), axis=1)
+            thinned = np.floor(even + drawn * (some / frames))
+            picked = np.where(some < frames, stretched, thinned)
         offset[resampled] = np.minimum(picked, some - 1).astype(np.int64)
     return start + offset, valid
+
+
+def clip_frames(
+    data: SourceData, rows: np.ndarray, draws: ClipDraws
+) -> tuple[np.ndarray, np.ndarray]:
+    """`frame_ids` of some windows of a source."""
+    windows = data.windows
+    resampled = windows.resampled[rows]
+    return frame_ids(windows.spans[rows], resampled, data.source.frames, draws.resample)
 
 
 def gather(array: np.ndarray, ids: np.ndarray, flip: np.ndarray) -> np.ndarray:
@@ -99,10 +117,8 @@ def make_clips(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch:
     index [B] (= rows) and scale [B]: mm (of metres) or pixels of a normalised unit, 0 when the
     source is stored normalised.
     """
-    source, windows = data.source, data.windows
-    ids, valid = frame_ids(
-        windows.spans[rows], windows.resampled[rows], source.frames, draws.resample
-    )
+    source = data.source
+    ids, valid = clip_frames(data, rows, draws)
     shape = (len(rows), source.frames, H36M17.num_joints)
     batch = {
         "motion": empty(*shape, 3),

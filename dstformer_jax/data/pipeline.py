@@ -15,9 +15,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from .clips import Batch, ClipDraws, draw_clips, frame_ids, make_clips
+from .clips import Batch, ClipDraws, draw_clips, frame_ids
 from .corrupt import SHIPPED, NoiseTable, corrupt
 from .memory import keep_freed_memory
+from .people import make_batch
 from .plan import EVALUATION_CLIPS, EVALUATION_KEYS, Draw, Plan, shard_keys, stream
 from .sources import NUM_SHARDS, SourceData
 
@@ -31,7 +32,9 @@ def open_plan(
 ) -> Plan:
     """The plan over opened sources."""
     sources = tuple(each.source for each in data)
-    return Plan(sources, tuple(len(each.windows) for each in data), epochs, seed, order)
+    counts = tuple(len(each.windows) for each in data)
+    labels = tuple(each.labels if each.source.per_class else None for each in data)
+    return Plan(sources, counts, epochs, seed, order, labels)
 
 
 def batches(
@@ -49,7 +52,7 @@ def batches(
 ) -> Iterator[tuple[Draw, Batch]]:
     """Training batches from `start_step` to the end of the plan, this process's rows of each.
 
-    Batches as `clips.make_clips`, and "keys" uint32 [shards, 2]: the key of each shard here, for
+    Batches as `people.make_batch`, and "keys" uint32 [shards, 2]: the key of each shard here, for
     corruption on the device.
 
     feed: "tf" | "numpy" (needs no TensorFlow; same clips, other corruption on the host).
@@ -65,7 +68,7 @@ def batches(
         rows = shard_rows(shards, here.source.batch)
         rng = plan.generator(source, draw)
         draws = draw_clips(rng, here.source, here.resamples).rows(rows)
-        batch = make_clips(here, plan.windows(source, draw)[rows], draws)
+        batch = make_batch(here, plan.windows(source, draw)[rows], draws)
         return batch | {"keys": plan.keys(source, draw)[shards]}
 
     def spoil(source: int, xp: Any) -> Callable[[Any, Any], Any]:
@@ -233,7 +236,7 @@ def _evaluation_batch(
     taken = np.where(real, rows, 0)
     rng = np.random.Generator(stream(seed, EVALUATION_CLIPS, 0, number))
     draws = _evaluation_draws(data, index, rng, taken, shard_rows(shards, source.batch))
-    batch = make_clips(data, index["window"][taken], draws)
+    batch = make_batch(data, index["window"][taken], draws)
     keys = shard_keys(stream(seed, EVALUATION_KEYS, 0, number))[shards]
     if corrupt_on == "host":
         batch["motion"] = corrupt(

@@ -55,6 +55,9 @@ class Plan:
     order: "shuffled" mixes the batches of all sources; "sequential" is the official way, a whole
     pass over each 2D source in turn, then the 3D ones shuffled together. The windows of a source
     are permuted anew for every pass; a remainder smaller than a batch is left out of that pass.
+    labels: the class of each window [N] of sources with `per_class`, None for the others. Their
+    batches hold that many windows of each of some classes, and a pass is as many batches as
+    another source of as many windows would have.
     """
 
     sources: tuple[Source, ...]
@@ -62,6 +65,7 @@ class Plan:
     epochs: int
     seed: int = 0
     order: str = "shuffled"
+    labels: tuple[np.ndarray | None, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", tuple(self.sources))
@@ -181,7 +185,37 @@ class Plan:
 
     def _permute(self, source: int, pass_: int) -> np.ndarray:
         rng = np.random.Generator(stream(self.seed, _PASS, source, pass_))
-        return rng.permutation(self.num_windows[source])
+        here = self.sources[source]
+        if not here.per_class:
+            return rng.permutation(self.num_windows[source])
+        labels = self.labels[source] if self.labels else None
+        if labels is None:
+            raise ValueError(f"got source {here.name!r} with per_class, expected its labels too")
+        return by_class(rng, labels, self.batches[source], here.batch, here.per_class)
+
+
+def by_class(
+    rng: np.random.Generator, labels: np.ndarray, batches: int, batch: int, per_class: int
+) -> np.ndarray:
+    """Windows of batches with `per_class` different windows of each of batch / per_class classes.
+
+    As the sampler of the official one-shot training: classes are drawn for each batch, without
+    repeating one while there are enough; so are the windows of a class.
+
+    Returns int64 [batches * batch]. Raises ValueError when classes or windows are too few.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    if len(classes) < batch // per_class or counts.min() < per_class:
+        raise ValueError(
+            f"got {len(classes)} classes of at least {counts.min()} clips, expected "
+            f"{batch // per_class} classes of {per_class}; do lower batch or per_class"
+        )
+    members = [np.flatnonzero(labels == label) for label in classes]
+    picks = []
+    for _ in range(batches):
+        for chosen in rng.choice(len(classes), batch // per_class, replace=False):
+            picks.append(rng.choice(members[chosen], per_class, replace=False))
+    return np.concatenate(picks)
 
 
 def _groups(sources: Sequence[Source], order: str) -> list[list[int]]:

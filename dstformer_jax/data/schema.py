@@ -15,12 +15,28 @@ import numpy as np
 NUM_JOINTS = 17
 UNITS = ("m", "px", "normalised")
 AXES = ("world", "camera")
-ARRAYS: tuple[str, ...] = ("motion", "pose", "factor", "pose_mm")
+# The arrays of a frame and what follows their T; a width of None is the dataset's own.
+TAILS: dict[str, tuple[int | None, ...]] = {
+    "motion": (NUM_JOINTS, 3),
+    "pose": (NUM_JOINTS, 3),
+    "factor": (),
+    "pose_mm": (NUM_JOINTS, 3),
+    "partner": (NUM_JOINTS, 3),
+    "theta": (None,),
+    "beta": (None,),
+    "initial_theta": (None,),
+    "initial_beta": (None,),
+}
+ARRAYS: tuple[str, ...] = tuple(TAILS)
 TEXTS = ("id", "subject", "action", "camera", "rig", "unit", "axes")
 
 
 def _joints() -> np.ndarray:
     return np.zeros((0, NUM_JOINTS, 3), np.float32)
+
+
+def _rows() -> np.ndarray:
+    return np.zeros((0, 0), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +47,9 @@ class Sequence:
     pose [T, 17, 3]: 3D in `unit` and `axes`; [0, 17, 3] when there is no 3D.
     factor [T]: mm per pixel (Human3.6M's 2.5d_factor), or [0].
     pose_mm [T, 17, 3]: the protocol's truth (Human3.6M's joints_2.5d_image), or [0, 17, 3].
+    partner [T, 17, 3]: motion of a second person, zeros where there is none; or [0, 17, 3].
+    theta [T, P], beta [T, S]: body pose as axis-angles and body shape, or [0, 0].
+    initial_theta, initial_beta: another method's guess of them, which a refiner starts from.
     landmarks [T, L, 3]: extra points beside the 17 joints, named by `landmark_names`.
     """
 
@@ -48,6 +67,11 @@ class Sequence:
     pose: np.ndarray = field(default_factory=_joints)
     factor: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     pose_mm: np.ndarray = field(default_factory=_joints)
+    partner: np.ndarray = field(default_factory=_joints)
+    theta: np.ndarray = field(default_factory=_rows)
+    beta: np.ndarray = field(default_factory=_rows)
+    initial_theta: np.ndarray = field(default_factory=_rows)
+    initial_beta: np.ndarray = field(default_factory=_rows)
     landmarks: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 3), np.float32))
     landmark_names: tuple[str, ...] = ()
 
@@ -77,11 +101,10 @@ def _check(sequence: Sequence) -> None:
         )
     if not (np.isfinite(sequence.fps) and sequence.fps > 0):
         raise ValueError(f"got fps {sequence.fps} in {where}, expected a positive number")
-    for name in ARRAYS:
+    for name, tail in TAILS.items():
         array = getattr(sequence, name)
-        tail = () if name == "factor" else (NUM_JOINTS, 3)
-        if len(array) not in (0, frames) or array.shape[1:] != tail:
-            shape = ", ".join(("T", *map(str, tail)))
+        if len(array) not in (0, frames) or not _fits(array.shape[1:], tail):
+            shape = ", ".join(("T", *("any" if size is None else str(size) for size in tail)))
             raise ValueError(
                 f"got {name} of shape {array.shape} in {where}, "
                 f"expected [{shape}] with T = {frames}, or no frames"
@@ -91,6 +114,11 @@ def _check(sequence: Sequence) -> None:
         raise ValueError(
             f"got landmarks of shape {sequence.landmarks.shape} in {where}, expected {landmarks}"
         )
+
+
+def _fits(shape: tuple[int, ...], tail: tuple[int | None, ...]) -> bool:
+    wanted = zip(shape, tail, strict=False)
+    return len(shape) == len(tail) and all(want in (None, size) for size, want in wanted)
 
 
 def features() -> Any:
@@ -106,10 +134,7 @@ def features() -> Any:
             "label": tfds.features.Scalar(dtype=np.int64),
             "fps": tfds.features.Scalar(dtype=np.float64),
             "size": tfds.features.Tensor(shape=(2,), dtype=np.int64),
-            "motion": packed(None, NUM_JOINTS, 3),
-            "pose": packed(None, NUM_JOINTS, 3),
-            "factor": packed(None),
-            "pose_mm": packed(None, NUM_JOINTS, 3),
+            **{name: packed(None, *tail) for name, tail in TAILS.items()},
             "landmarks": packed(None, None, 3),
             "landmark_names": tfds.features.Sequence(tfds.features.Text()),
         }
@@ -130,7 +155,8 @@ def _text(value: Any) -> str:
 
 def from_record(record: Mapping[str, Any]) -> Sequence:
     """A record as read by tfds (texts may be bytes) -> Sequence."""
-    values = {item.name: record[item.name] for item in fields(Sequence)}
+    # Datasets prepared by an older version lack the newer arrays.
+    values = {item.name: record[item.name] for item in fields(Sequence) if item.name in record}
     values.update({name: _text(record[name]) for name in TEXTS})
     values["label"] = int(record["label"])
     # The file format keeps fps as float32: the shortest decimal of it is the number written.

@@ -21,6 +21,8 @@ _CHOICES = {
     "input": ("pose", "motion"),
     "short": ("resample", "pad", "drop"),
     "tail": ("drop", "pad"),
+    "window": ("slide", "whole"),
+    "persons": (1, 2),
 }
 
 
@@ -76,6 +78,10 @@ class Source:
     tail: str = "drop"  # frames after the last full window: drop | pad
     root_seen: bool = False  # only clips whose first root was detected (official InstaVariety)
     fps: float | None = None  # checked, not converted: prepare resamples
+    window: str = "slide"  # slide: every `stride` frames; whole: each sequence stretched to T
+    persons: int = 1  # people in a clip of supervision "label"
+    move: bool = False  # labels: a drawn turn, scale and shift that change along the clip
+    per_class: int = 0  # labels: batches of this many clips of each class; 0: any clips
 
     def __post_init__(self) -> None:
         if isinstance(self.views, Mapping):
@@ -125,6 +131,22 @@ def _check(source: Source) -> None:
         )
     if source.crop is not None and not 0 < source.crop[0] <= source.crop[1]:
         raise ValueError(f"got crop {source.crop} in {where}, expected 0 < low <= high")
+    if source.supervision != "label" and (
+        source.persons > 1 or source.move or source.per_class or source.window == "whole"
+    ):
+        raise ValueError(
+            f"got persons, move, per_class or window='whole' in {where}, "
+            f"expected them with supervision 'label', not {source.supervision!r}"
+        )
+    if source.supervision == "label" and (source.noise or source.mask):
+        raise ValueError(f"got noise or mask in {where}, expected neither with supervision 'label'")
+    if source.per_class and (source.per_class < 2 or source.batch % source.per_class):
+        raise ValueError(
+            f"got per_class {source.per_class} in {where}, expected 2 or more that divide the "
+            f"batch of {source.batch}"
+        )
+    if source.persons > 1 and source.input == "pose":
+        raise ValueError(f"got two persons with input 'pose' in {where}, expected input 'motion'")
     if source.views is not None and source.input == "motion":
         raise ValueError(
             f"got views with input 'motion' in {where}, expected input 'pose': "
@@ -146,6 +168,13 @@ class Windows:
     def where(self, keep: np.ndarray) -> Windows:
         """The windows where `keep` [N] is True."""
         return Windows(self.spans[keep], self.sequence[keep], self.resampled[keep])
+
+
+def whole_windows(lengths: np.ndarray) -> Windows:
+    """One window for each sequence, to be stretched or thinned to T frames."""
+    lengths = np.asarray(lengths, np.int64)
+    spans = np.stack([np.cumsum(lengths) - lengths, lengths], axis=1).astype(np.int32)
+    return Windows(spans, np.arange(len(lengths), dtype=np.int32), np.ones(len(lengths), bool))
 
 
 def index_windows(
@@ -197,9 +226,12 @@ class SourceData:
     def of(cls, source: Source, bank: Bank) -> SourceData:
         """The source on a bank at hand."""
         _check_bank(source, bank)
-        windows = index_windows(
-            bank.lengths, source.frames, source.stride, source.short, source.tail
-        )
+        if source.window == "whole":
+            windows = whole_windows(bank.lengths)
+        else:
+            windows = index_windows(
+                bank.lengths, source.frames, source.stride, source.short, source.tail
+            )
         if source.root_seen:
             windows = windows.where(np.asarray(bank.motion)[windows.spans[:, 0], 0, 2] > 0)
         if not len(windows):
@@ -214,6 +246,12 @@ class SourceData:
         """Whether any clip is resampled in time."""
         return bool(self.windows.resampled.any())
 
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """The label of every clip, int32 [N]; -1 where it is not known."""
+        labels = np.array([row.get("label", -1) for row in self.bank.sequences], np.int32)
+        return labels[self.windows.sequence]
+
     @property
     def unit(self) -> str:
         """Unit of the stored pose: m | px | normalised."""
@@ -222,7 +260,13 @@ class SourceData:
 
 def _check_bank(source: Source, bank: Bank) -> None:
     where = f"source {source.name!r} on {bank.path}"
-    needed = {source.input, "pose"} if source.supervision == "3d" else {source.input}
+    needed = {source.input}
+    if source.supervision == "3d":
+        needed.add("pose")
+    if source.supervision == "body":
+        needed |= {"theta", "beta"}
+    if source.persons > 1:
+        needed.add("partner")
     for name in sorted(needed):
         if len(getattr(bank, name)) == 0:
             raise ValueError(
@@ -240,6 +284,12 @@ def _check_bank(source: Source, bank: Bank) -> None:
     is_2d = source.supervision == "2d" or source.input == "motion"
     if is_2d and source.crop is None and bank.sequences[0]["unit"] == "px":
         raise ValueError(f"got pixels in {where}, expected them cropped to [-1, 1]; do crop=(1, 1)")
+    if source.supervision == "label" and min(row.get("label", -1) for row in bank.sequences) < 0:
+        unlabelled = [row["id"] for row in bank.sequences if row.get("label", -1) < 0]
+        raise ValueError(
+            f"got {len(unlabelled)} sequences without a label in {where}, such as {unlabelled[0]}, "
+            "expected a label for each; do prepare it with labels"
+        )
     if source.views is not None and bank.sequences[0]["axes"] != "world":
         raise ValueError(
             f"got views for camera axes in {where}, expected world axes; do views=None"

@@ -17,7 +17,9 @@ class PoseHead(nn.Module):
     initialiser: Init = "official"
 
     @nn.compact
-    def __call__(self, representation: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(
+        self, representation: jax.Array, train: bool = False, axis_name: str | None = None
+    ) -> jax.Array:
         dense = nn.Dense(
             self.dim_out,
             dtype=jnp.float32,

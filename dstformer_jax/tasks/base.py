@@ -2,7 +2,11 @@
 
 A **task** says what to predict and how wrong a prediction is. It is a plain object with:
 
-- `head`: the name of the head it needs (`models.network.HEADS`).
+- `head`: the name of the head it needs (`models.network.HEADS`), and `head_settings`, the
+  keyword arguments of that head; both are saved in the checkpoint.
+- `with_data(train, tests) -> Task` (optional): the task with what only the sources tell (number
+  of classes), or ValueError when they do not fit it.
+- `inputs(batch) -> {name: array}`: what the head reads beside the motion representation.
 - `loss(outputs, batch, supervision, reduce) -> {name: scalar}`: every term that the batch's
   supervision allows. The loop alone multiplies them by `config.weights` and sums.
 - `measure(outputs, batch) -> {name: [B, ...]}`: rows of one evaluation batch, on device.
@@ -11,19 +15,22 @@ A **task** says what to predict and how wrong a prediction is. It is a plain obj
 - `terms`: the names of the loss terms it computes.
 - `diagnose(outputs, batch, supervision, reduce) -> {name: scalar}`: watched beside the loss, and
   `alarm(step, values) -> str | None`: what the log should warn of.
-- `mirror_input(motion)` and `mirror(outputs)`: the mirrored input, and the mirrored answer brought
-  back, of what flip averaging averages.
+- `mirror_input(batch)` and `mirror(outputs)`: the batch with mirrored inputs, and the mirrored
+  answer brought back, of what flip averaging averages.
 - `best`: the metric that selects the best checkpoint and its direction, ("mpjpe", "min").
 
 A **batch** is a dict of arrays. B clips, T frames, J joints:
 
-- `motion` [B, T, J, 3]: network input x, y, confidence, normalised to about [-1, 1].
+- `motion` [B, T, J, 3] (labels: [B, M, T, J, 3] of M people): network input x, y, confidence, normalised to about [-1, 1].
 - `target` [B, T, J, 3]: normalised pose; for 2D supervision the clean x, y and 0.
 - `confidence` [B, T, J]: confidence before noise and masks, the weight of the 2D loss.
 - `valid` [B, T]: False on frames and rows that only pad.
 - `scale` [B]: mm (2D sources: pixels) per normalised unit, 0 where it has no meaning.
 - `index` [B]: row of the host table, -1 for a padding row (evaluation only; the loop removes
   padding rows and sorts the others before `summarise`).
+- `label` int32 [B], `present` bool [B, M]: of supervision "label"; no target or confidence there.
+- `theta` [B, T, P], `beta` [B, T, S], `camera` [B, 3, 3], `mirrored` bool [B] (and `initial_theta`,
+  `initial_beta` for refiners): of supervision "body", see `data.people.body_arrays`.
 - `keys` [8, 2]: random keys of the virtual shards, for corruption on the device.
 
 Every batch is homogeneous: one source, one T, one supervision ("3d", "2d", "label", "body").
@@ -61,6 +68,11 @@ class Task(Protocol):
     terms: tuple[str, ...]
     best: tuple[str, str]
 
+    @property
+    def head_settings(self) -> dict[str, Any]: ...
+
+    def inputs(self, batch: Batch) -> dict[str, jax.Array]: ...
+
     def loss(
         self, outputs: Outputs, batch: Batch, supervision: str, reduce: Reduce
     ) -> dict[str, jax.Array]: ...
@@ -75,6 +87,6 @@ class Task(Protocol):
 
     def alarm(self, step: int, values: Mapping[str, float]) -> str | None: ...
 
-    def mirror_input(self, motion: jax.Array) -> jax.Array: ...
+    def mirror_input(self, batch: Batch) -> Batch: ...
 
     def mirror(self, outputs: Outputs) -> Outputs: ...

@@ -53,6 +53,16 @@ class Lift3D:
                 f"got task.reduction={self.reduction!r}, expected mean (official) or sum (paper)"
             )
 
+    @property
+    def head_settings(self) -> dict[str, Any]:
+        """The pose head needs none."""
+        return {}
+
+    def inputs(self, batch: Batch) -> dict[str, jax.Array]:
+        """The pose head reads the representation alone."""
+        del batch
+        return {}
+
     def loss(
         self, outputs: Outputs, batch: Batch, supervision: str, reduce: Reduce
     ) -> dict[str, jax.Array]:
@@ -140,9 +150,9 @@ class Lift3D:
             return _h36m(rows, index, self.root_relative)
         return _mocap_errors(rows, index)
 
-    def mirror_input(self, motion: jax.Array) -> jax.Array:
-        """The 2D motion seen in a mirror."""
-        return flip(motion, xp=jnp)
+    def mirror_input(self, batch: Batch) -> Batch:
+        """The batch with its 2D motion seen in a mirror."""
+        return {**batch, "motion": flip(batch["motion"], xp=jnp)}
 
     def mirror(self, outputs: Outputs) -> Outputs:
         """Brings the answer to a mirrored input back, of what flip averaging averages."""

@@ -66,7 +66,8 @@ def step_cost(experiment: Experiment, backend: parallel.Jit, data: SourceData) -
 
 def step_flops(experiment: Experiment, data: SourceData) -> float:
     """FLOPs of one train step of a source."""
-    return float(data.source.batch) * train_flops(experiment.network.backbone, data.source.frames)
+    clips = float(data.source.batch * data.source.persons)
+    return clips * train_flops(experiment.network.backbone, data.source.frames)
 
 
 def product_flops(experiment: Experiment, backend: parallel.Jit) -> float:

@@ -101,10 +101,12 @@ def measure_rows(
     """The pure function (variables, batch) -> rows [B, ...] of one evaluation batch."""
 
     def measure(variables: dict[str, Any], batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        outputs = network.apply(variables, batch["motion"], train=False)
+        outputs = network.apply(variables, batch["motion"], train=False, **task.inputs(batch))
         if flip:
-            reflection = task.mirror_input(batch["motion"])
-            mirrored = network.apply(variables, reflection, train=False)
+            reflection = task.mirror_input(batch)
+            mirrored = network.apply(
+                variables, reflection["motion"], train=False, **task.inputs(reflection)
+            )
             outputs = average(outputs, task.mirror(mirrored))
         return task.measure(outputs, batch)
 

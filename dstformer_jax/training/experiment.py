@@ -1,5 +1,6 @@
 """Experiment: everything that a config means, built and checked before anything is computed."""
 
+import dataclasses
 import importlib.util
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from dstformer_jax.data import pipeline
 from dstformer_jax.data.corrupt import SHIPPED, NoiseTable
 from dstformer_jax.data.plan import ORDERS, Plan
 from dstformer_jax.data.sources import Source, SourceData
-from dstformer_jax.models.network import Network, build_network
+from dstformer_jax.models.network import Network, build_network, example, variable_shapes
 from dstformer_jax.tasks import TASKS
 from dstformer_jax.training import optim
 from dstformer_jax.training.evaluate import check_groups
@@ -38,6 +39,12 @@ class Experiment:
     frozen: Any  # a tree like the parameters: True where nothing is learned
 
     @property
+    def frozen_parts(self) -> tuple[str, ...]:
+        """Parts of the network ("backbone", "head") of which nothing is learned."""
+        parts = self.frozen.items()
+        return tuple(name for name, part in parts if all(jax.tree.leaves(part)))
+
+    @property
     def info(self) -> dict[str, Any]:
         """What readers of a checkpoint need, as JSON values."""
         poses = [data.source for data in self.data if data.source.supervision == "3d"]
@@ -47,6 +54,7 @@ class Experiment:
             "config": self.config,
             "model": self.config["model"],
             "task": self.config["task"],
+            "head": {"name": self.task.head, **self.task.head_settings},
             "skeleton": "h36m17",
             "fps": rates[0] if len(rates) == 1 else rates,
             # Detections are brought to the range of the 3D clips: cropped to the person, or by
@@ -65,9 +73,11 @@ def build(config: Any) -> Experiment:
     """
     config = plain(config)
     task = build_task(config["task"], config["weights"])
-    network = build_network(config["model"], task.head)
     data = open_sources(config["sources"], config["data"]["path"])
     tests = open_sources(config["eval"]["sources"], config["data"]["path"])
+    if hasattr(task, "with_data"):
+        task = task.with_data(data, tests)
+    network = build_network(config["model"], task.head, task.head_settings)
     check_data(config["data"])
     check_evaluation(config["eval"], [item.source.name for item in tests])
     order = config["data"].get("order", "shuffled")
@@ -140,8 +150,10 @@ def check_data(settings: Config) -> None:
 def noise_table(settings: Config) -> NoiseTable:
     """The noise that `config.data.noise` names (a file of `fit_noise`), or the shipped.
 
+    `config.data.mask_joints` and `mask_frames` replace its shares of masked joints and frames.
+
     Raises:
-      ValueError: not such a file, or not one of 17 joints.
+      ValueError: not such a file, not one of 17 joints, or shares outside [0, 1).
     """
     path = settings.get("noise")
     table = NoiseTable.read(path) if path else SHIPPED
@@ -150,7 +162,13 @@ def noise_table(settings: Config) -> NoiseTable:
             f"got data.noise={path} of {joints} joints, expected {H36M17.num_joints}; "
             "do write it with `python -m dstformer_jax.data.fit_noise`"
         )
-    return table
+    shares = {"joint_mask": settings.get("mask_joints"), "frame_mask": settings.get("mask_frames")}
+    given = {name: share for name, share in shares.items() if share is not None}
+    if any(not 0 <= share < 1 for share in given.values()):
+        raise ValueError(
+            f"got data.mask_joints, data.mask_frames {shares}, expected 0 <= share < 1"
+        )
+    return dataclasses.replace(table, **given)
 
 
 def check_evaluation(settings: Config, sources: Collection[str]) -> None:
@@ -173,18 +191,10 @@ def check_frames(network: Network, data: tuple[SourceData, ...]) -> None:
             )
 
 
-def variable_shapes(network: Network, frames: int) -> dict[str, Any]:
-    """Shapes of the network's variables, `{"params", "batch_stats"}`, with nothing computed."""
-    joints = network.backbone.num_joints  # pyright: ignore[reportAttributeAccessIssue]
-    motion = jax.ShapeDtypeStruct((1, frames, joints, 3), jnp.float32)
-    shapes = jax.eval_shape(network.init, jax.random.key(0), motion)
-    return {"batch_stats": {}, **shapes}
-
-
 def initial_variables(experiment: Experiment) -> dict[str, Any]:
     """The variables of an untrained network, from the config's seed."""
-    joints = experiment.network.backbone.num_joints  # pyright: ignore[reportAttributeAccessIssue]
-    motion = jnp.zeros((1, 1, joints, 3), jnp.float32)
+    motion, inputs = example(experiment.network)
+    given = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (motion, inputs))
     key = jax.random.key(experiment.config["seed"])
-    variables = jax.jit(experiment.network.init)(key, motion)
+    variables = jax.jit(experiment.network.init)(key, given[0], **given[1])
     return jax.tree.map(np.asarray, {"batch_stats": {}, **variables})

@@ -122,8 +122,12 @@ def _core(chosen: Mapping[str, Any], schedule: Schedule) -> optax.GradientTransf
 
 
 def frozen_parameters(params: Any, patterns: Sequence[str]) -> Any:
-    """A tree like `params` of bools: True where a pattern matches the path."""
-    return path_values(params, [(pattern, True) for pattern in patterns], False)
+    """A tree like `params` of bools: True where a pattern matches the path.
+
+    The passenger pose head of networks with another head never learns.
+    """
+    passenger = ("pose/*",) if "pose" in params else ()
+    return path_values(params, [(pattern, True) for pattern in (*passenger, *patterns)], False)
 
 
 def path_values(params: Any, pairs: Sequence[tuple[str, Any]], default: Any) -> Any:

@@ -73,7 +73,9 @@ def abstract_state(experiment: Experiment, backend: Jit) -> State:
 
 
 def transplant(fresh: Tree, given: Tree) -> tuple[Tree, str]:
-    """Puts given parameters into a fresh model: the whole backbone, and the head if it fits.
+    """Puts given parameters into a fresh model: the whole backbone, and the heads that fit.
+
+    The pose head of a pretrained model becomes the passenger of a network with another head.
 
     Args:
       fresh, given: `{"params": {"backbone": ..., "head": ...}, "batch_stats": ...}`.
@@ -90,13 +92,20 @@ def transplant(fresh: Tree, given: Tree) -> tuple[Tree, str]:
             "do set config.model to the sizes of that checkpoint"
         )
     parts = {"backbone": given["params"]["backbone"]}
+    source = dict(given["params"])
+    if "pose" in fresh["params"]:
+        source.setdefault("pose", source.get("head"))
     for name, part in fresh["params"].items():
-        other = given["params"].get(name)
+        other = source.get(name)
         if name != "backbone" and other is not None and not first_difference(part, other):
             parts[name] = other
     new = sorted(set(fresh["params"]) - set(parts))
     sentence = f"starting from given {', '.join(parts)}" + (f"; new: {', '.join(new)}" * bool(new))
-    stats = fresh["batch_stats"] if new else given.get("batch_stats") or fresh["batch_stats"]
+    given_stats = given.get("batch_stats") or {}
+    stats = {
+        name: given_stats[name] if name in parts and name in given_stats else part
+        for name, part in fresh["batch_stats"].items()
+    }
     return {"params": {**fresh["params"], **parts}, "batch_stats": stats}, sentence
 
 

@@ -49,8 +49,11 @@ def make_step(
             variables,
             batch["motion"],
             train=True,
+            frozen=experiment.frozen_parts,
+            axis_name=reduce.axis_name,
             rngs={"dropout": reduce.fold_in(key)},
             mutable=["batch_stats"],
+            **task.inputs(batch),
         )
         terms = task.loss(outputs, batch, supervision, reduce)
         watched = task.diagnose(outputs, batch, supervision, reduce)

@@ -274,7 +274,7 @@ def test_detections_with_3d_truth_keep_together(tmp_path):
 
 
 def test_rows_of_draws():
-    source = Source("a", "b", batch=16, frames=3)
+    source = Source("a", "b", batch=16, frames=3, supervision="label", move=True)
     draws = draw_clips(np.random.default_rng(0), source)
     part = draws.rows(slice(4, 8))
     for whole, some in zip(draws, part, strict=True):

@@ -96,7 +96,7 @@ def every_frame(experiment, variables, name) -> np.ndarray:
     batch = {key: np.concatenate([each[key] for each in batches]) for key in batches[0]}
     task, motion = experiment.task, batch["motion"]
     predict = jax.jit(lambda motion: experiment.network.apply(variables, motion)["pose"])
-    mirrored = task.mirror({"pose": predict(task.mirror_input(motion))})["pose"]
+    mirrored = task.mirror({"pose": predict(task.mirror_input(batch)["motion"])})["pose"]
     pred = np.array((predict(motion) + mirrored) / 2)
     pred[:, :, 0] = 0
     true = batch["target"] - batch["target"][:, :, :1]
