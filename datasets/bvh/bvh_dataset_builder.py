@@ -23,8 +23,8 @@ UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254, "cgspeed": 0.0254 / 
 
 
 @dataclass(frozen=True)
-class BvhOptions:
-    """Settings of the bvh dataset."""
+class MotionOptions:
+    """How BVH files are read."""
 
     fps: float = option(30.0, "frames a second to store")
     unit: str = option(
@@ -34,12 +34,18 @@ class BvhOptions:
     )
     up: str = option("y", "upward axis of the files, y or z")
     rigs: str = option("", "JSON file of your skeleton maps {name: 17 joint expressions}")
+    max_speed: float = option(15.0, "m/s: a sequence is cut where a joint moves faster")
+    min_frames: int = option(8, "shorter pieces are dropped")
+
+
+@dataclass(frozen=True)
+class BvhOptions(MotionOptions):
+    """Settings of the bvh dataset."""
+
     index: str = option("", "CSV of subjects, actions, labels, splits [index.csv or labels.csv]")
     split_from: str = option("split", "CSV column of the split; none: everything is train")
     test: tuple[str, ...] = option((), "subjects or files (without suffix) that go to split test")
     action_from: str = option("", "CSV column of the action [action, label_name or label]")
-    max_speed: float = option(15.0, "m/s: a sequence is cut where a joint moves faster")
-    min_frames: int = option(8, "shorter pieces are dropped")
 
 
 class Builder(SequenceBuilder):
@@ -51,7 +57,7 @@ class Builder(SequenceBuilder):
     def items(self, source: Path) -> list[Item]:
         """The BVH files below `source`: those that the CSV lists or, without one, all of them."""
         options: BvhOptions = self.options
-        _check(options)
+        check(options)
         index = find_index(source, options.index)
         paths = [path for path in source.rglob("*") if path.suffix.lower() == ".bvh"]
         found = {path.relative_to(source).as_posix() for path in paths}
@@ -67,11 +73,15 @@ class Builder(SequenceBuilder):
             for key, entry in sorted(entries.items())
         ]
 
+    def load(self, item: Item) -> Bvh:
+        """The frames of an item: its whole file."""
+        return read_bvh(item.path)
+
     def read(self, item: Item, notes: Counter[str]) -> Iterator[Sequence]:
         """The smooth pieces of one file, at the wanted frame rate."""
-        options: BvhOptions = self.options
+        options: MotionOptions = self.options
         entry: Entry = item.about["entry"]
-        bvh = read_bvh(item.path)
+        bvh = self.load(item)
         rig = _rig(bvh, options.rigs, entry.rig)
         unit = _unit(options.unit, entry, rig, bvh)
         pose, landmarks, names = _points(bvh, rig, unit, options.up)
@@ -102,7 +112,7 @@ class Builder(SequenceBuilder):
             )
 
 
-def _check(options: BvhOptions) -> None:
+def check(options: MotionOptions) -> None:
     """Refuses settings that no file could be read with."""
     load_rigs(options.rigs or None)
     if options.unit != "auto":

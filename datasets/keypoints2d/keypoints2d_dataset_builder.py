@@ -44,7 +44,7 @@ class Builder(SequenceBuilder):
     def items(self, source: Path) -> list[Item]:
         """The videos below `source`, or `source` itself."""
         options: KeypointOptions = self.options
-        _size(options.size)
+        image_size(options.size)
         if not (options.fps > 0 and options.max_gap >= 0 and options.min_seconds >= 0):
             raise ValueError(
                 f"got fps {options.fps}, max_gap {options.max_gap} and min_seconds "
@@ -68,7 +68,7 @@ class Builder(SequenceBuilder):
 
     def read(self, item: Item, notes: Counter[str]) -> Iterator[Sequence]:
         """The tracks of one file or folder, split at long gaps."""
-        size = _size(self.options.size)
+        size = image_size(self.options.size)
         for name, motion in motions(item.path).items():
             video = f"{item.key}/{name}" if name else item.key
             yield from self._tracks(in_pixels(motion, size), video, notes)
@@ -175,7 +175,8 @@ def _is_in(key: str, names: tuple[str, ...]) -> bool:
     return not parts.isdisjoint(names)
 
 
-def _size(text: str) -> tuple[int, int]:
+def image_size(text: str) -> tuple[int, int]:
+    """(width, height) of WIDTHxHEIGHT, (0, 0) of an empty text; anything else is refused."""
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
     if text and not match:
         raise ValueError(f"got --size={text}, expected WIDTHxHEIGHT such as 1920x1080")

@@ -38,7 +38,10 @@ class OneShotOptions:
 
 
 class Builder(SequenceBuilder):
-    """Splits train (the other classes, numbered from 0), exemplars and test (the new classes)."""
+    """Splits train (the other classes) and test (the new classes), each numbered from 0.
+
+    The exemplars are in test, as the one-shot task wants them, and by themselves in exemplars.
+    """
 
     OPTIONS = OneShotOptions
     EXPECTS = "ntu120_hrnet.pkl, ntu120_hrnet_oneshot.pkl, or a folder with either or both of them"
@@ -61,7 +64,7 @@ class Builder(SequenceBuilder):
         train = [name for name, one in self._found.items() if one.label not in novel]
         if not train:
             self.notes["clips to learn from: none in this file (ntu120_hrnet.pkl has them)"] = 1
-        ids = dict.fromkeys(train, ("train",)) | dict.fromkeys(exemplars, ("exemplars",))
+        ids = dict.fromkeys(train, ("train",)) | dict.fromkeys(exemplars, ("test", "exemplars"))
         bad = {name: reason for file in files for name, reason in file.bad.items()}
         return chunks(ids | dict.fromkeys(test, ("test",)), paths[0]) + broken(bad, paths[0])
 
