@@ -68,6 +68,7 @@ def _task() -> ConfigDict:
             "root_relative": True,
             "reduction": "mean",  # mean (official) | sum (paper eq. 6-8)
             "plateau_after": 500,  # steps before the zero-depth alarm may ring
+            "true_2d": False,  # the input's x, y are the answer's when measured (official gt_2d)
         }
     )
 
@@ -131,6 +132,7 @@ def _eval() -> ConfigDict:
             "every": 1,  # epochs
             "at_start": False,  # also before the first step
             "flip": True,  # average with the mirrored prediction
+            "tail": optional(str),  # frames after a last full window: drop (official) | score
             "best": optional(str),  # source whose metric selects the best checkpoint; None: mean
             "sources": ConfigDict(),
             "groups": ConfigDict(),  # name -> names of eval.sources scored as one test set

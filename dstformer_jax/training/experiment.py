@@ -74,7 +74,7 @@ def build(config: Any) -> Experiment:
     config = plain(config)
     task = build_task(config["task"], config["weights"])
     data = open_sources(config["sources"], config["data"]["path"])
-    tests = open_sources(config["eval"]["sources"], config["data"]["path"])
+    tests = open_sources(tested(config["eval"]), config["data"]["path"])
     if hasattr(task, "with_data"):
         task = task.with_data(data, tests)
     network = build_network(config["model"], task.head, task.head_settings)
@@ -122,6 +122,20 @@ def build_task(settings: Config, weights: Config) -> Any:
         return TASKS[name](**{"terms": tuple(n for n, w in weights.items() if w), **settings})
     except TypeError as error:
         raise ValueError(f"got task settings {sorted(settings)}: {error}") from error
+
+
+def tested(settings: Config) -> Config:
+    """`eval.sources`, all of them with the tails that `eval.tail` asks for.
+
+    "drop": frames after a sequence's last full window are never scored, as in the official code,
+    whose numbers only this compares with. "score": every frame is. None: as each source says.
+    """
+    tails = {None: {}, "drop": {"tail": "drop"}, "score": {"tail": "pad"}}
+    tail = settings.get("tail")
+    if tail not in tails:
+        raise ValueError(f"got eval.tail={tail!r}, expected drop, score or None")
+    sources = settings["sources"]
+    return {name: each and {**each, **tails[tail]} for name, each in sources.items()}
 
 
 def open_sources(sources: Config, path: str) -> tuple[SourceData, ...]:
