@@ -1,31 +1,84 @@
-"""Reproduces a table from our own runs.
+"""Reproduces a table or figure of the paper from our own runs.
 
-python -m dstformer_jax.reproduce robustness --data=data/mocap --workdir=runs/robustness
+    python -m dstformer_jax.reproduce table7 --data=data/mocap --workdir=runs/small
+
+Runs what is not finished (each run once, whichever tables share it), then writes NAME.md, NAME.csv
+and, of figures, NAME.png. Stopped at any moment, the same command goes on.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dstformer_jax.reproduce import tables
+from dstformer_jax.reproduce import ablations, figures, fusion, tables, unavailable
+from dstformer_jax.reproduce.arms import SCALES, Scale
+from dstformer_jax.reproduce.engine import Grid
+from dstformer_jax.reproduce.figures import Drawing
+from dstformer_jax.reproduce.report import Study, write
 
-TABLES = {"robustness": tables.robustness}
+STUDIES: dict[str, Callable[[Scale, int], Study]] = {
+    **ablations.TABLES,
+    **unavailable.STUDIES,
+    "figure3": figures.figure3,
+    "figure4": fusion.figure4,
+    "figure5": fusion.figure5,
+    "figure7": figures.figure7,
+    "robustness": lambda _, seeds: tables.robustness_study(seeds),
+}
+DRAWINGS: dict[str, Drawing] = {
+    "figure3": figures.draw_figure3,
+    "figure4": fusion.draw_figure4,
+    "figure5": fusion.draw_figure5,
+    "figure7": figures.draw_figure7,
+}
+
+
+def reproduce(name: str, scale: Scale, seeds: int, grid: Grid, output: Path) -> str:
+    """Runs and writes one table or figure; returns its page.
+
+    Where a dataset is not prepared nothing is run, and the page says so.
+
+    Raises:
+      ValueError: a run that failed; what is finished has been written.
+    """
+    study = STUDIES[name](scale, seeds)
+    missing = grid.missing(study.cells)
+    try:
+        if not missing:
+            grid.run(study.cells)
+    finally:
+        page = write(study, grid, name, output, scale.name, missing)
+        if name in DRAWINGS:
+            DRAWINGS[name](study, scale, grid, output / f"{name}.png")
+    return page
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code. Unknown flags go to `dstformer_jax.main`."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("table", choices=sorted(TABLES), help="which table")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", choices=sorted(STUDIES), help="which table or figure")
     parser.add_argument("--data", type=Path, required=True, help="prepared data")
     parser.add_argument("--workdir", type=Path, required=True, help="folder of the runs")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each arm [3]")
+    parser.add_argument("--output", type=Path, help="folder of the pages [WORKDIR/pages]")
+    parser.add_argument("--scale", choices=sorted(SCALES), default="small", help="[small]")
+    parser.add_argument("--seeds", type=int, help="runs of each arm [small: 2, paper: 5]")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once, a core each [1]")
+    parser.add_argument("--no-train", action="store_true", help="only show what is finished")
     values, extra = parser.parse_known_args(arguments)
+    scale = SCALES[values.scale]
     try:
+        seeds = scale.seeds if values.seeds is None else values.seeds
+        if seeds < 1:
+            raise ValueError(f"got --seeds={seeds}, expected 1 or more")
         values.workdir.mkdir(parents=True, exist_ok=True)
-        seeds = range(values.seeds)
-        print(TABLES[values.table](values.data, values.workdir, seeds, extra))
-    except ValueError as error:
+        workdir, data = values.workdir.resolve(), values.data.resolve()
+        grid = Grid(workdir, data, values.jobs, extra, train=not values.no_train)
+        output = values.output or values.workdir / "pages"
+        print(reproduce(values.name, scale, seeds, grid, output))
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -1,0 +1,144 @@
+"""Tables 5 to 9: pretraining, backbones, designs, sizes, and what pretraining gains."""
+
+from __future__ import annotations
+
+from dstformer_jax.reproduce import published
+from dstformer_jax.reproduce.arms import Scale
+from dstformer_jax.reproduce.report import Entry, Measure, Study
+
+DESIGNS = {
+    "(a) one stream, S-T": "st",
+    "(b) one stream, T-S": "ts",
+    "(c) spatial and temporal in parallel, fused": "parallel",
+    "(d) one stream, S-MHSA, T-MHSA, one MLP": "one_mlp",
+    "(e) two streams, averaged": "average",
+    "(f) two streams, adaptive fusion": "adaptive",
+}
+
+
+def table5(scale: Scale, seeds: int) -> Study:
+    """What each part of the pretraining adds to 3D pose."""
+    rows: dict[str, tuple[Entry, ...]] = {
+        "none (from scratch)": ("-", Measure(scale.pose(seeds), scale.metric))
+    }
+    for stage in scale.stages:
+        pretrained = scale.pretraining(seeds, stage)
+        rows[stage.label] = (
+            Measure(pretrained, scale.metric),
+            Measure(scale.finetuned(pretrained), scale.metric),
+        )
+    columns = ("before finetuning", "finetuned")
+    return Study(
+        "Table 5: pretraining strategies",
+        tuple(f"{scale.column}, {name}" for name in columns),
+        rows,
+        f"{scale.about} Each row adds to those above it.",
+        published.NOT_HERE["Table 5"],
+    )
+
+
+def table6(scale: Scale, seeds: int) -> Study:
+    """Other backbones, from scratch and pretrained."""
+    rows = {}
+    for label, model in scale.backbones:
+        scratch = scale.pose(seeds, *model)
+        finetuned = scale.finetuned(scale.pretraining(seeds, None, *model), *model)
+        rows[label] = (
+            f"{scratch[0].parameters:,}",
+            Measure(scratch, scale.metric),
+            Measure(finetuned, scale.metric),
+            Measure(finetuned, scale.metric, scratch),
+        )
+    columns = (f"{scale.column}, from scratch", "finetuned", "difference")
+    return Study(
+        "Table 6: backbones",
+        ("parameters", *columns),
+        rows,
+        scale.about,
+        published.NOT_HERE["Table 6"],
+    )
+
+
+def table7(scale: Scale, seeds: int) -> Study:
+    """Designs of a level, trained on 3D pose from scratch."""
+    rows = {}
+    for label, design in DESIGNS.items():
+        cells = scale.pose(seeds, ("model.design", design))
+        rows[label] = (f"{cells[0].parameters:,}", Measure(cells, scale.metric))
+    return Study(
+        "Table 7: designs of the network",
+        ("parameters", scale.column),
+        rows,
+        f"{scale.about} Every design has the same number of levels.",
+        published.NOT_HERE["Table 7"],
+    )
+
+
+def table8(scale: Scale, seeds: int) -> Study:
+    """Sizes of the network, trained on 3D pose from scratch."""
+    rows = {}
+    for label, model in scale.sizes:
+        cells = scale.pose(seeds, *model)
+        rows[label] = (f"{cells[0].parameters:,}", Measure(cells, scale.metric))
+    return Study(
+        "Table 8: sizes of the network",
+        ("parameters", scale.column),
+        rows,
+        f"{scale.about} The first row is the base; each other row changes what it names.",
+        published.NOT_HERE["Table 8"],
+    )
+
+
+def table9(scale: Scale, seeds: int) -> Study:
+    """Scratch, finetuned and their difference on 3D pose."""
+    scratch = scale.pose(seeds)
+    finetuned = scale.finetuned(scale.pretraining(seeds))
+    row = (
+        Measure(scratch, scale.metric),
+        Measure(finetuned, scale.metric),
+        Measure(finetuned, scale.metric, scratch),
+    )
+    return Study(
+        "Table 9: from scratch, finetuned, and the difference",
+        ("from scratch", "finetuned", "difference"),
+        {f"3D pose, {scale.column}": row},
+        f"{scale.about} Action and mesh are not part of this grid yet.",
+        published.POSE,
+    )
+
+
+def table1(scale: Scale, seeds: int) -> Study:
+    """3D pose from detected 2D."""
+    study = table9(scale, seeds)
+    return Study(
+        "Table 1: 3D pose from detected 2D",
+        study.columns,
+        study.rows,
+        scale.about,
+        published.POSE,
+    )
+
+
+def table2(scale: Scale, seeds: int) -> Study:
+    """The same by the errors that Table 1 does not show."""
+    scratch = scale.pose(seeds)
+    finetuned = scale.finetuned(scale.pretraining(seeds))
+    prefix = scale.metric.rsplit("/", 1)[0]
+    rows: dict[str, tuple[Entry, ...]] = {
+        label: (Measure(scratch, f"{prefix}/{name}"), Measure(finetuned, f"{prefix}/{name}"))
+        for label, name in (
+            ("P-MPJPE, mm", "p_mpjpe"),
+            ("velocity error, mm a frame", "mpjve"),
+            ("acceleration error, mm a frame²", "acceleration_error"),
+        )
+    }
+    return Study(
+        "Table 2: 3D pose, aligned and over time",
+        ("from scratch", "finetuned"),
+        rows,
+        scale.about,
+        published.NOT_HERE["Table 1"],
+    )
+
+
+TABLES = {each.__name__: each for each in (table1, table2, table5, table6, table7, table8, table9)}
