@@ -72,7 +72,7 @@ SMALL = Scale(
     name="small",
     about=(
         "Small scale: a narrow network (32 channels, three levels unless said otherwise) on "
-        "nine-frame windows, in the half minute that `configs/small.py` gives every arm. 3D pose "
+        "nine-frame windows, in the minute of one core that `configs/small.py` gives every arm. 3D pose "
         "is learned from simulated detections of `cmu_mocap` and scored on people who were not "
         "trained on, MPJPE in mm over frames, by Human3.6M's protocol. Nets this size are far "
         "from converged: differences say what learns sooner, not what ends lower."
