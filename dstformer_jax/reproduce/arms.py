@@ -72,8 +72,9 @@ SMALL = Scale(
     name="small",
     about=(
         "Small scale: a narrow network (32 channels, three levels unless said otherwise) on "
-        "nine-frame windows, in the minute of one core that `configs/small.py` gives every arm. 3D pose "
-        "is learned from simulated detections of `cmu_mocap` and scored on people who were not "
+        "nine-frame windows, about a minute of one core for every arm "
+        "(`configs/small.py`). 3D pose is learned from simulated detections of `cmu_mocap` and "
+        "scored on people who were not "
         "trained on, MPJPE in mm over frames, by Human3.6M's protocol. Nets this size are far "
         "from converged: differences say what learns sooner, not what ends lower."
     ),
