@@ -79,7 +79,7 @@ class Grid:
         Raises:
           ValueError: a run that failed, naming its log. The other cells have been run.
         """
-        waiting = list({cell.key: cell for each in cells for cell in _chain(each)}.values())
+        waiting = list({cell.key: cell for each in cells for cell in chain(each)}.values())
         if not self.train:
             return
         failures: list[str] = []
@@ -188,12 +188,13 @@ def _write(path: Path, values: Any) -> None:
     partial.replace(path)
 
 
-def _chain(cell: Cell) -> list[Cell]:
-    return [*(_chain(cell.start) if cell.start else []), cell]
+def chain(cell: Cell) -> list[Cell]:
+    """A cell after those that it starts from."""
+    return [*(chain(cell.start) if cell.start else []), cell]
 
 
 def _depth(cell: Cell) -> int:
-    return len(_chain(cell))
+    return len(chain(cell))
 
 
 def _is_prepared(data: Path, dataset: str) -> bool:

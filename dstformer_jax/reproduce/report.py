@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from dstformer_jax.reproduce.cells import Cell
-from dstformer_jax.reproduce.engine import Grid
+from dstformer_jax.reproduce.engine import Grid, chain
 
 NOT_RUN = "not run"
 NOT_COMPARABLE = "The paper's numbers (not comparable: other data)"
@@ -68,10 +68,10 @@ class Study:
 
     @property
     def cells(self) -> list[Cell]:
-        """Every cell of the table, each once; first seeds first."""
+        """Every cell of the table and those they start from, each once; first seeds first."""
         measures = [e for row in self.rows.values() for e in row if isinstance(e, Measure)]
         cells = [cell for each in measures for cell in (*each.cells, *each.minus)]
-        unique = dict.fromkeys((*cells, *self.more))
+        unique = dict.fromkeys(each for cell in (*cells, *self.more) for each in chain(cell))
         return sorted(unique, key=lambda cell: cell.seed)
 
 
