@@ -3,7 +3,7 @@
 Axes: B clips, M people, T frames, J joints, C channels of E, K classes.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -28,6 +28,7 @@ class ActionHead(nn.Module):
         "masked" averages the people that are `present`.
     """
 
+    people: ClassVar[bool] = True  # its input has an axis of people
     classes: int
     hidden: int = 2048
     dropout: float = 0.5
@@ -57,6 +58,7 @@ class EmbeddingHead(nn.Module):
     attributes are those of ActionHead, with `hidden` = D.
     """
 
+    people: ClassVar[bool] = True  # its input has an axis of people
     hidden: int = 2048
     dropout: float = 0.1
     absent: Absent = "zeros"
