@@ -34,10 +34,11 @@ def base() -> ConfigDict:
 
 
 def _model() -> ConfigDict:
-    """DSTformer; a None field means: as the size says."""
+    """The backbone; a None field means: as its size says."""
     optional = config_dict.placeholder
     return ConfigDict(
         {
+            "backbone": "dstformer",  # Table 6: dstformer | tcn | poseformer
             "size": FULL,
             "dim_feat": optional(int),  # channels of the tokens
             "dim_rep": optional(int),  # channels of the motion representation
@@ -53,7 +54,7 @@ def _model() -> ConfigDict:
             "scan_layers": False,
             "remat": "none",  # none | layer | dots; saves memory with scan_layers
             "init": "official",  # official (normal 0.02) | fan_in
-            "dropout": 0.0,
+            "dropout": optional(float),  # None: as published, 0 and of tcn 0.25
             "attention_dropout": 0.0,
             "drop_path": 0.0,
         }

@@ -1,6 +1,5 @@
 """Network = backbone + head, built from a config."""
 
-import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -8,11 +7,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dstformer_jax.models.dstformer import SIZES, DSTformer
+from dstformer_jax.models.backbones import build_backbone
 from dstformer_jax.models.heads import PoseHead
+from dstformer_jax.models.heads_action import ActionHead, EmbeddingHead
 
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-HEADS = {"pose": PoseHead}
+HEADS = {"pose": PoseHead, "action": ActionHead, "embedding": EmbeddingHead}
 
 
 class Network(nn.Module):
@@ -62,8 +61,7 @@ class Network(nn.Module):
         self, motion: jax.Array, train: bool = False, axis_name: str | None = None
     ) -> jax.Array:
         """Motion representation E [..., T, J, dim_rep]."""
-        del axis_name  # no backbone with batch statistics yet
-        return self.backbone(motion, deterministic=not train)
+        return self.backbone(motion, deterministic=not train, axis_name=axis_name)
 
 
 def build_network(
@@ -72,47 +70,20 @@ def build_network(
     """Builds a Network from `config.model`.
 
     Args:
-      model: a `size` name (full, lite, starter, small, demo) and any field of DSTformer, which
-        overrides the size; `dtype` is "float32" or "bfloat16".
+      model: backbone, size and any field of that backbone; see `build_backbone`.
       head: which head predicts; see HEADS.
       settings: keyword arguments of the head, such as num_classes.
 
     Raises:
-      ValueError: an unknown key or size, naming the valid ones.
+      ValueError: an unknown key, size or head, naming the valid ones.
     """
-    backbone = DSTformer(**backbone_fields(model))
+    backbone: Any = build_backbone(model)
     if head not in HEADS:
         raise ValueError(f"got head {head!r}, expected one of {sorted(HEADS)}")
     pose = PoseHead(initialiser=backbone.initialiser)
     if head == "pose":
         return Network(backbone, pose, head)
     return Network(backbone, HEADS[head](**dict(settings or {})), head, pose)
-
-
-def backbone_fields(model: Mapping[str, Any]) -> dict[str, Any]:
-    """The keyword arguments of DSTformer that `config.model` means."""
-    fields = dict(model)
-    size = fields.pop("size", None)
-    if size is not None:
-        if size not in SIZES:
-            raise ValueError(f"got model.size={size!r}, expected one of {sorted(SIZES)}")
-        fields = {**dataclasses.asdict(SIZES[size]), **_without_none(fields)}
-    if "init" in fields:  # Flax modules have a method of that name
-        fields["initialiser"] = fields.pop("init")
-    valid = {f.name for f in dataclasses.fields(DSTformer)} - {"parent", "name"}
-    if unknown := sorted(set(fields) - valid):
-        raise ValueError(f"got model.{unknown[0]}, expected one of {sorted(valid)}")
-    dtype = fields.get("dtype", "float32")
-    if isinstance(dtype, str):
-        if dtype not in DTYPES:
-            raise ValueError(f"got model.dtype={dtype!r}, expected one of {sorted(DTYPES)}")
-        fields["dtype"] = DTYPES[dtype]
-    return _without_none(fields)
-
-
-def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
-    """Config placeholders left at None mean: as the size says."""
-    return {key: value for key, value in fields.items() if value is not None}
 
 
 def example(network: Network, frames: int = 1) -> tuple[Any, dict[str, Any]]:
@@ -134,30 +105,3 @@ def variable_shapes(network: Network, frames: int = 1) -> dict[str, Any]:
 def parameter_count(network: Network) -> int:
     """Number of parameters, without computing any of them."""
     return sum(leaf.size for leaf in jax.tree.leaves(variable_shapes(network)["params"]))
-
-
-def forward_flops(model: DSTformer, frames: int, dim_out: int = 3) -> int:
-    """Floating-point operations of one forward pass of one clip (multiply-add counts two).
-
-    The closed formula counts matrix products: linear layers and the two products of attention.
-    Holds for every design; element-wise work (about 2 %) is left out, as in usual MFU figures.
-    """
-    c, j, t = model.dim_feat, model.num_joints, frames
-    inner = model.num_heads * (c // model.num_heads)
-    attention = {
-        "spatial": 4 * c * inner + 2 * inner * j,
-        "temporal": 4 * c * inner + 2 * inner * t,
-    }
-    mlp = 2 * c * int(c * model.mlp_ratio)
-    both = attention["spatial"] + attention["temporal"] + 2 * mlp
-    fusion = 4 * c
-    per_level = {
-        "st": both,
-        "ts": both,
-        "parallel": both + fusion,
-        "one_mlp": both - mlp,
-        "average": 2 * both,
-        "adaptive": 2 * both + fusion,
-    }[model.design]
-    per_token = 3 * c + model.depth * per_level + c * model.dim_rep + model.dim_rep * dim_out
-    return 2 * per_token * t * j

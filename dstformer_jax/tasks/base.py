@@ -21,7 +21,8 @@ A **task** says what to predict and how wrong a prediction is. It is a plain obj
 
 A **batch** is a dict of arrays. B clips, T frames, J joints:
 
-- `motion` [B, T, J, 3] (labels: [B, M, T, J, 3] of M people): network input x, y, confidence, normalised to about [-1, 1].
+- `motion` [B, T, J, 3] (labels: [B, M, T, J, 3] of M people): network input x, y, confidence,
+  normalised to about [-1, 1].
 - `target` [B, T, J, 3]: normalised pose; for 2D supervision the clean x, y and 0.
 - `confidence` [B, T, J]: confidence before noise and masks, the weight of the 2D loss.
 - `valid` [B, T]: False on frames and rows that only pad.

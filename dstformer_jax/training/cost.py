@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from dstformer_jax.data.sources import SourceData
-from dstformer_jax.models.network import forward_flops
+from dstformer_jax.models.backbones import forward_flops
 from dstformer_jax.training import parallel
 from dstformer_jax.training.experiment import Experiment, initial_variables
 from dstformer_jax.training.state import abstract_state, new_state

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from dstformer_jax.models.network import Network, build_network, forward_flops
+from dstformer_jax.models.backbones import forward_flops
+from dstformer_jax.models.network import Network, build_network
 from dstformer_jax.weight_table import DESIGNS
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from dstformer_jax.data.bank import write_bank
 from dstformer_jax.data.schema import Sequence
+from dstformer_jax.models.backbones import backbone_fields
 from dstformer_jax.models.dstformer import DSTformer
-from dstformer_jax.models.network import Network, backbone_fields, build_network
+from dstformer_jax.models.network import Network, build_network
 from dstformer_jax.training import experiment
 from dstformer_jax.training.experiment import Experiment
 
@@ -115,13 +116,15 @@ class Linear(DSTformer):
     def setup(self) -> None:
         self.embed = nn.Dense(self.dim_rep, name="embed")
 
-    def __call__(self, motion: jax.Array, deterministic: bool = True) -> jax.Array:
+    def __call__(
+        self, motion: jax.Array, deterministic: bool = True, axis_name: str | None = None
+    ) -> jax.Array:
         return jnp.tanh(self.embed(motion))
 
 
-def linear_network(model: dict[str, Any], head: str) -> Network:
+def linear_network(model: dict[str, Any], head: str, settings: Any = None) -> Network:
     """As `build_network`, with the stand-in backbone."""
-    return build_network(model, head).clone(backbone=Linear(**backbone_fields(model)))
+    return build_network(model, head, settings).clone(backbone=Linear(**backbone_fields(model)))
 
 
 @pytest.fixture(scope="session")
