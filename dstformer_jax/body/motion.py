@@ -1,5 +1,6 @@
 """Motion: people's joints over time, 2D or 3D, on the way in or out; always with its units."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -129,3 +130,10 @@ class Motion:
             )
             tracks.append(Track(track.id, track.start, points, confidence))
         return Motion(tuple(tracks), to, self.fps, self.unit, self.axes, self.size, self.source)
+
+
+def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
+    """Sorts `2.jpg` before `10.jpg`."""
+    return tuple(
+        (0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d{1,18})", name)
+    )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dstformer_jax.files.detections import natural_key
+from dstformer_jax.body.motion import natural_key
 
 MAX_BYTES = 64 * 2**20
 CSV_NAME = "labels.csv"

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dstformer_jax.body.motion import Motion, Track
+from dstformer_jax.body.motion import Motion, Track, natural_key
 from dstformer_jax.body.skeleton import BODY25, COCO17, COCO18, HALPE26, Skeleton
 from dstformer_jax.files.tracking import assign_ids
 
@@ -90,13 +90,6 @@ def detection(
     """A detection from `[J, 3]`; x and y of a missing joint (confidence 0 or less) become 0."""
     confidence = np.clip(points[:, 2], 0.0, 1.0)
     return Detection(frame, points[:, :2] * (confidence[:, None] > 0), confidence, identity, score)
-
-
-def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Sorts `2.jpg` before `10.jpg`."""
-    return tuple(
-        (0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d{1,18})", name)
-    )
 
 
 def frame_numbers(names: Iterable[str]) -> dict[str, int]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dstformer_jax.body.motion import Motion
+from dstformer_jax.body.motion import Motion, natural_key
 from dstformer_jax.files.detections import (
     Detection,
     build_motion,
@@ -18,7 +18,6 @@ from dstformer_jax.files.detections import (
     frame_numbers,
     keypoints,
     load_json,
-    natural_key,
     skeleton_of,
 )
 
