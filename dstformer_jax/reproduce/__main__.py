@@ -25,6 +25,7 @@ STUDIES: dict[str, Callable[[Scale, int], Study]] = {
     "figure5": fusion.figure5,
     "figure7": figures.figure7,
     "robustness": lambda _, seeds: tables.robustness_study(seeds),
+    "narrow": lambda _, seeds: tables.narrow_study(seeds),
 }
 DRAWINGS: dict[str, Drawing] = {
     "figure3": figures.draw_figure3,

@@ -176,6 +176,20 @@ def test_mask_ratios_are_two_to_one():
         assert sum(shares.values()) == pytest.approx(percent / 100)
 
 
+def test_narrow_arms_differ_in_optimiser_and_initialisation_alone():
+    study = command.STUDIES["narrow"](arms.SMALL, 1)
+    settings = [row[0].cells[0].settings for row in study.rows.values()]
+    found = [
+        (each["optim"].pop("name"), each["optim"].pop("learning_rate"), each["model"].pop("init"))
+        for each in settings
+    ]
+    muon, adamw = ("muon", 1e-2), ("adamw", 1e-3)
+    inits = ("fan_in", "official")
+    assert found == [(*optimiser, init) for optimiser in (muon, adamw) for init in inits]
+    assert all(each == settings[0] for each in settings)
+    assert not any(source["mask"] or source["noise"] for source in settings[0]["sources"].values())
+
+
 def test_figures_are_drawn_of_what_is_finished(grid, tmp_path):
     for name, draw in (("figure3", figures.draw_figure3), ("figure7", figures.draw_figure7)):
         study = command.STUDIES[name](arms.SMALL, 1)
