@@ -67,6 +67,20 @@ def normalise(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return image_box(size).encode(pixels).astype(np.float32)
 
 
+def one_camera(video: str, names: np.ndarray) -> tuple[str, tuple[int, int]]:
+    """The camera of a video's frames, `[T]` names, and its image size (width, height).
+
+    Raises:
+      ValueError: an unknown camera, or two: a mistake of the file.
+    """
+    found = sorted(set(names.tolist()))
+    if len(found) != 1 or found[0] not in SIZES:
+        raise ValueError(
+            f"got camera {', '.join(found)} in video {video}, expected one of {', '.join(SIZES)}"
+        )
+    return found[0], SIZES[found[0]]
+
+
 def load_cameras(source: Path) -> dict[tuple[str, str], PlacedCamera]:
     """(subject, camera) -> PlacedCamera, such as ("S1", "54138969").
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from dstformer_jax.data.builder import Item, SequenceBuilder, option
 from dstformer_jax.data.schema import Sequence
+from dstformer_jax.files.motionbert import SPLITS
 
 from . import mmpose, official, videopose
 from .cameras import load_cameras
@@ -98,7 +99,7 @@ def _official(source: Path) -> list[Item]:
     return [
         Item(f"{path.name}:{split}", path, split, {"layout": "official"})
         for path in files
-        for split in official.SPLITS
+        for split in SPLITS
     ]
 
 
