@@ -117,7 +117,9 @@ def _data() -> ConfigDict:
             "feed": "tf",  # tf | numpy (no TensorFlow; corruption on the device)
             "corrupt_on": "host",  # host | device
             "shared": False,  # True: one frame mask and jitter a batch, as the official code
-            "order": "shuffled",  # sources mixed | sequential (official passes)
+            # shuffled: sources mixed | sequential: a pass over each 2D source, then the rest |
+            # "a,b": a pass over source a, one over b, then the rest
+            "order": "shuffled",
             "noise": optional(str),  # a table fitted by data.fit_noise; None: the shipped one
             "mask_joints": optional(float),  # share of joints masked; None: the table's (0.05)
             "mask_frames": optional(float),  # share of frames masked; None: the table's (0.1)
@@ -136,6 +138,7 @@ def _eval() -> ConfigDict:
             "tail": optional(str),  # frames after a last full window: drop (official) | score
             "best": optional(str),  # source whose metric selects the best checkpoint; None: mean
             "sources": ConfigDict(),
+            "write": optional(str),  # --mode=eval: folder for every frame's answer (mesh)
             "groups": ConfigDict(),  # name -> names of eval.sources scored as one test set
         }
     )

@@ -92,12 +92,14 @@ def _paper_data(config: Settings) -> None:
 def _official(config: Settings) -> None:
     """Where the official code differs from the paper.
 
-    Frame masks and jitter are one for a batch; an epoch passes over the 2D sources, then over the
-    3D sources; every 30th epoch's checkpoint is kept. InstaVariety's belly and head are zeros, as
-    prepared by --dataset=instavariety --name=official --official_zeros.
+    Frame masks and jitter are one for a batch; an epoch passes over PoseTrack, then InstaVariety,
+    then the 3D sources; every 30th epoch's checkpoint is kept. InstaVariety's belly and head are
+    zeros, as prepared by --dataset=instavariety --name=official --official_zeros.
     """
     config.data.shared = True
     config.data.order = "sequential"
+    if {"posetrack", "instavariety"} <= set(config.sources):
+        config.data.order = "posetrack,instavariety"  # a configuration sorts its sources by name
     config.checkpoint.archive = 30
     if "instavariety" in config.sources:
         config.sources.instavariety.dataset = "instavariety/official"

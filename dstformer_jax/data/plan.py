@@ -52,9 +52,11 @@ class Draw(NamedTuple):
 class Plan:
     """Every full batch of every active source once an epoch.
 
-    order: "shuffled" mixes the batches of all sources; "sequential" is the official way, a whole
-    pass over each 2D source in turn, then the 3D ones shuffled together. The windows of a source
-    are permuted anew for every pass; a remainder smaller than a batch is left out of that pass.
+    order: "shuffled" mixes the batches of all sources. "posetrack,instavariety" makes a whole pass
+    over each source it names, in that order, then shuffles the others together: the official way.
+    "sequential" names every 2D source in this way, in the order of `sources` (of a configuration:
+    by name). The windows of a source are permuted anew for every pass; a remainder smaller than a
+    batch is left out of that pass.
     labels: the class of each window [N] of sources with `per_class`, None for the others. Their
     batches hold that many windows of each of some classes, and a pass is as many batches as
     another source of as many windows would have.
@@ -220,16 +222,25 @@ def by_class(
 
 def _groups(sources: Sequence[Source], order: str) -> list[list[int]]:
     """Sources that are shuffled together, in the order in which the groups are visited."""
-    everything = list(range(len(sources)))
+    names = [source.name for source in sources]
     if order == "shuffled":
-        return [everything]
-    flat = [index for index in everything if sources[index].supervision == "2d"]
-    return [[index] for index in flat] + [[index for index in everything if index not in flat]]
+        first = []
+    elif order == "sequential":
+        first = [source.name for source in sources if source.supervision == "2d"]
+    else:
+        first = order.split(",")
+    passes = [names.index(name) for name in first]
+    return [[index] for index in passes] + [sorted(set(range(len(names))) - set(passes))]
 
 
 def _check(plan: Plan) -> None:
-    if plan.order not in ORDERS:
-        raise ValueError(f"got order {plan.order!r}, expected one of {ORDERS}")
+    named = plan.order.split(",")
+    known = [source.name for source in plan.sources]
+    if plan.order not in ORDERS and (len(set(named)) < len(named) or not set(named) <= set(known)):
+        raise ValueError(
+            f"got data.order={plan.order!r}, expected one of {ORDERS} or some of {known}, each "
+            "once and joined by commas"
+        )
     if plan.epochs < 1 or plan.seed < 0:
         raise ValueError(
             f"got epochs {plan.epochs} and seed {plan.seed}, expected epochs >= 1 and seed >= 0"

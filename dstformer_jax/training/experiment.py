@@ -14,7 +14,7 @@ import optax
 from dstformer_jax.body.skeleton import H36M17
 from dstformer_jax.data import pipeline
 from dstformer_jax.data.corrupt import SHIPPED, NoiseTable
-from dstformer_jax.data.plan import ORDERS, Plan
+from dstformer_jax.data.plan import Plan
 from dstformer_jax.data.sources import Source, SourceData
 from dstformer_jax.models.network import Network, build_network, example, variable_shapes
 from dstformer_jax.tasks import TASKS
@@ -47,7 +47,7 @@ class Experiment:
     @property
     def info(self) -> dict[str, Any]:
         """What readers of a checkpoint need, as JSON values."""
-        poses = [data.source for data in self.data if data.source.supervision == "3d"]
+        poses = [data.source for data in self.data if data.source.supervision in ("3d", "body")]
         crops = bool(poses) and all(source.crop for source in poses)
         rates = sorted({row["fps"] for data in self.data for row in data.bank.sequences})
         return {
@@ -148,8 +148,8 @@ def open_sources(sources: Config, path: str) -> tuple[SourceData, ...]:
 
 
 def check_data(settings: Config) -> None:
-    """Raises ValueError for a feed, place, order or noise table that cannot work."""
-    valid = {"feed": pipeline.FEEDS, "corrupt_on": pipeline.PLACES, "order": ORDERS}
+    """Raises ValueError for a feed, place or noise table that cannot work."""
+    valid = {"feed": pipeline.FEEDS, "corrupt_on": pipeline.PLACES}
     for key, choices in valid.items():
         if settings.get(key, choices[0]) not in choices:
             raise ValueError(f"got data.{key}={settings[key]!r}, expected one of {choices}")

@@ -75,6 +75,19 @@ def test_sequential_order_is_the_official_one():
     assert shuffled[:5] != order[:5]
 
 
+def test_named_sources_are_passed_over_in_the_order_of_their_names():
+    plan = make("instavariety,posetrack")
+    order = [plan.step(step).source for step in range(16, 29)]
+    assert order[:5] == [2, 2, 1, 1, 1]
+    assert sorted(order[5:]) == [0] * 6 + [3] * 2
+    assert {plan.step(step).source for step in range(16)} == {0, 3}
+    late = [plan.step(step).source for step in range(42, 53)]  # without instavariety
+    assert late[:3] == [1, 1, 1]
+    mocap_first = [make("mocap").step(step).source for step in range(16, 29)]
+    assert mocap_first[:6] == [0] * 6
+    assert sorted(mocap_first[6:]) == [1] * 3 + [2] * 2 + [3] * 2
+
+
 def test_seed_changes_order_windows_and_keys():
     one, other = make(seed=1), make(seed=2)
     assert [one.step(s).source for s in range(53)] != [other.step(s).source for s in range(53)]
@@ -114,8 +127,9 @@ def test_plan_refuses():
         Plan((source,), (15,), 1)
     with pytest.raises(ValueError, match=r"epochs \[0, 1\] without"):
         Plan((Source("a", "b", epochs=(2, -1)),), (64,), 4)
-    with pytest.raises(ValueError, match="order 'random'"):
-        Plan((source,), (16,), 1, order="random")
+    for order in ("random", "a,a", "a,b", ""):
+        with pytest.raises(ValueError, match=f"data.order='{order}', expected one of"):
+            Plan((source,), (16,), 1, order=order)
     with pytest.raises(ValueError, match="one count for each"):
         Plan((source,), (16, 16), 1)
     with pytest.raises(ValueError, match=r"0 <= step < 2"):
