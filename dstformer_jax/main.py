@@ -42,6 +42,12 @@ def evaluate_run(experiment: Experiment, workdir: Path) -> None:
     if parallel.is_first_process():
         print(measured(path, experiment.config.get("init_from")))
     variables, _ = state.transplant(experiment.shapes, given)
+    head = experiment.shapes["params"]["head"]
+    if difference := state.first_difference(head, given["params"].get("head", {})):
+        raise ValueError(
+            f"got weights with another head ({difference}), expected those of this config; "
+            "do set config.task as in the config.json of their run"
+        )
     backend = parallel.backend(experiment.config.get("parallel", "auto"))
     settings = experiment.config["eval"]
     evaluator = evaluate.Evaluator(
@@ -54,6 +60,7 @@ def evaluate_run(experiment: Experiment, workdir: Path) -> None:
         groups=settings.get("groups"),
         table=noise_table(experiment.config["data"]),
         shared=experiment.config["data"].get("shared", False),
+        write=settings.get("write"),
     )
     results = evaluator(backend.replicate(variables)) or {}
     if parallel.is_first_process():
@@ -94,7 +101,7 @@ def load_variables(path: str | None) -> dict[str, Any] | None:
         raise ValueError(f"got init_from={path!r}, which does not exist")
     from dstformer_jax import convert
 
-    return {"params": convert.from_torch(convert.read_torch(path)), "batch_stats": {}}
+    return convert.variables_from_torch(convert.read_torch(path))
 
 
 def write_config(config: Mapping[str, Any], path: Path) -> None:

@@ -58,6 +58,14 @@ def to_six(matrices: Array) -> Array:
     return matrices[..., :2].reshape(*matrices.shape[:-2], 6)
 
 
+def nearest(matrices: Array, xp: ModuleType = np) -> Array:
+    """The rotations nearest to matrices `[..., 3, 3]`, such as means of rotations."""
+    u, _, vt = xp.linalg.svd(matrices)
+    sign = xp.sign(xp.linalg.det(u) * xp.linalg.det(vt))[..., None, None]
+    last = xp.concatenate([u[..., :2], sign * u[..., 2:]], axis=-1)
+    return xp.einsum("...ij,...jk->...ik", last, vt)
+
+
 def flip_vectors(vectors: Array, xp: ModuleType = np, mirror: np.ndarray = SMPL24.mirror) -> Array:
     """Mirrors poses `[..., B, 3]`: left and right change places, y and z their sign.
 

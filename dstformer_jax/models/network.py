@@ -10,8 +10,15 @@ import jax.numpy as jnp
 from dstformer_jax.models.backbones import build_backbone
 from dstformer_jax.models.heads import PoseHead
 from dstformer_jax.models.heads_action import ActionHead, EmbeddingHead
+from dstformer_jax.models.heads_mesh import MeshHead, MeshRefiner
 
-HEADS = {"pose": PoseHead, "action": ActionHead, "embedding": EmbeddingHead}
+HEADS = {
+    "pose": PoseHead,
+    "action": ActionHead,
+    "embedding": EmbeddingHead,
+    "mesh": MeshHead,
+    "refiner": MeshRefiner,
+}
 
 
 class Network(nn.Module):

@@ -17,6 +17,10 @@ A **task** says what to predict and how wrong a prediction is. It is a plain obj
   `alarm(step, values) -> str | None`: what the log should warn of.
 - `mirror_input(batch)` and `mirror(outputs)`: the batch with mirrored inputs, and the mirrored
   answer brought back, of what flip averaging averages.
+- `finish(outputs) -> outputs` (optional): in evaluation, before averaging, what is measured beside
+  the head's answer (a body's vertices).
+- `results(outputs) -> {name: [B, T, ...]}` (optional): what an evaluation writes of each frame with
+  `eval.write`.
 - `best`: the metric that selects the best checkpoint and its direction, ("mpjpe", "min").
 
 A **batch** is a dict of arrays. B clips, T frames, J joints:

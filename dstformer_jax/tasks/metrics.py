@@ -25,6 +25,10 @@ H36M_SKIPPED = (
     "s_09_act_13_subact_01",
 )
 
+# The 14 joints of H36M17 that bodies are scored on, as in the official evaluation: without root,
+# belly and nose.
+BODY_JOINTS = (1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 13, 14, 15, 16)
+
 
 def centre(pose: Array, root: int = 0) -> Array:
     """The pose `[..., J, 3]` relative to joint `root`."""
@@ -52,6 +56,27 @@ def n_mpjpe(pred: Array, target: Array) -> Array:
 def p_mpjpe(pred: Array, target: Array) -> Array:
     """MPJPE after the best similarity of each frame: protocol 2. `[..., T, J, 3]` -> `[..., T]`."""
     return mpjpe(align(pred, target, _library(pred, target)), target)
+
+
+def mpve(pred: Array, target: Array) -> Array:
+    """Mean distance of the vertices of a body: `[..., T, V, 3]` twice -> `[..., T]`.
+
+    Centre both on the body's root joint first.
+    """
+    return mpjpe(pred, target)
+
+
+def body_errors(pred: Array, target: Array) -> dict[str, Array]:
+    """Errors of a body's 17 joints, root-relative: `[..., T, 17, 3]` twice -> name -> `[..., T]`.
+
+    `mpjpe` and `p_mpjpe` (PA-MPJPE) over BODY_JOINTS, the official MPJPE-14; `mpjpe_17` and
+    `p_mpjpe_17` over all.
+    """
+    errors, both = {}, (centre(pred), centre(target))
+    for ending, joints in (("", list(BODY_JOINTS)), ("_17", slice(None))):
+        chosen = [pose[..., joints, :] for pose in both]
+        errors |= {f"mpjpe{ending}": mpjpe(*chosen), f"p_mpjpe{ending}": p_mpjpe(*chosen)}
+    return errors
 
 
 def mpjve(pred: Array, target: Array) -> Array:

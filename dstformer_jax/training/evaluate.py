@@ -6,6 +6,7 @@ Every source of `config.eval.sources` gives results under `eval/<source>/<metric
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,10 +14,12 @@ import numpy as np
 
 from dstformer_jax.data import pipeline
 from dstformer_jax.data.corrupt import SHIPPED, NoiseTable
-from dstformer_jax.training.parallel import Jit
+from dstformer_jax.training.parallel import Jit, is_first_process
+from dstformer_jax.training.results import ResultFiles
 
 Rows = dict[str, np.ndarray]
 AHEAD = 2  # batches the device may still be busy with
+RESULTS = "results/"  # begins the names of rows that are written and not measured
 
 
 class Evaluator:
@@ -33,6 +36,7 @@ class Evaluator:
         groups: Mapping[str, Collection[str]] | None = None,
         table: NoiseTable = SHIPPED,
         shared: bool = False,
+        write: str | None = None,
     ):
         """Prepares an evaluation.
 
@@ -44,15 +48,23 @@ class Evaluator:
           seed: of the corruption, where a source asks for it; the same on every evaluation.
           groups: name -> names of sources, see `group_means`.
           table, shared: the corruption, as in training (`config.data.noise` and `.shared`).
+          write: folder for every frame's answer, `<write>/<source>/<sequence>.npz`.
 
         Raises:
-          ValueError: a group of unknown sources, or one named as a source.
+          ValueError: a group of unknown sources, or one named as a source; or `write` for a task
+            that has no results of frames.
         """
+        if write and not hasattr(task, "results"):
+            raise ValueError(
+                f"got eval.write={write!r} for a task without results of frames, expected the mesh "
+                "task; do leave it out"
+            )
         self._groups = groups or {}
         check_groups(self._groups, sources)
         self._task, self._sources, self._backend, self._seed = task, sources, backend, seed
         self._table, self._shared = table, shared
-        self._measure = backend.compile_rows(measure_rows(network, task, flip))
+        self._write = write
+        self._measure = backend.compile_rows(measure_rows(network, task, flip, bool(write)))
 
     def __call__(
         self, variables: dict[str, Any], stop: Callable[[], bool] = lambda: False
@@ -68,7 +80,7 @@ class Evaluator:
                 process_index=jax.process_index(),
                 process_count=jax.process_count(),
             )
-            rows = self._rows(variables, batches, stop)
+            rows = self._rows(variables, batches, stop, self._files(name, index))
             if rows is None:
                 return None
             index = {**index, "supervision": np.array(source.source.supervision)}
@@ -76,8 +88,28 @@ class Evaluator:
             results.update({f"eval/{name}/{metric}": v for metric, v in summary.items()})
         return results | group_means(results, self._groups)
 
+    def _files(self, name: str, index: dict[str, Any]) -> ResultFiles | None:
+        """Where the results of a source go; None where none are written."""
+        if not self._write or not is_first_process():
+            return None
+        starts = {row["id"]: row["start"] for row in self._sources[name].bank.sequences}
+        return ResultFiles(Path(self._write) / name, index, starts)
+
+    def _fetch(self, rows: Any, files: ResultFiles | None) -> Rows:
+        """The measured rows of a batch on the host; the results among them go to the files."""
+        fetched = self._backend.fetch_rows(rows)
+        results = {name: array for name, array in fetched.items() if name.startswith(RESULTS)}
+        if files is not None:
+            named = {name.removeprefix(RESULTS): array for name, array in results.items()}
+            files.add({**named, "index": fetched["index"]})
+        return {name: array for name, array in fetched.items() if name not in results}
+
     def _rows(
-        self, variables: dict[str, Any], batches: Iterator[Any], stop: Callable[[], bool]
+        self,
+        variables: dict[str, Any],
+        batches: Iterator[Any],
+        stop: Callable[[], bool],
+        files: ResultFiles | None,
     ) -> Rows | None:
         """Rows of all batches; the host reads a batch while the device works on later ones."""
         waiting, fetched = deque(), []
@@ -88,27 +120,33 @@ class Evaluator:
             rows = self._measure(variables, placed)
             waiting.append({**rows, "index": placed["index"]})
             if len(waiting) > AHEAD:
-                fetched.append(self._backend.fetch_rows(waiting.popleft()))
-        fetched += [self._backend.fetch_rows(rows) for rows in waiting]
+                fetched.append(self._fetch(waiting.popleft(), files))
+        fetched += [self._fetch(rows, files) for rows in waiting]
         if not fetched:
             raise ValueError("got an evaluation source without clips; do check eval.sources")
         return {name: np.concatenate([rows[name] for rows in fetched]) for name in fetched[0]}
 
 
 def measure_rows(
-    network: Any, task: Any, flip: bool
+    network: Any, task: Any, flip: bool, write: bool = False
 ) -> Callable[[dict[str, Any], dict[str, jax.Array]], dict[str, jax.Array]]:
-    """The pure function (variables, batch) -> rows [B, ...] of one evaluation batch."""
+    """The pure function (variables, batch) -> rows [B, ...] of one evaluation batch.
+
+    With `write` what `task.results` gives is among the rows, its names begin with RESULTS.
+    """
+    finish = getattr(task, "finish", dict)
+
+    def answer(variables: dict[str, Any], batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        return network.apply(variables, batch["motion"], train=False, **task.inputs(batch))
 
     def measure(variables: dict[str, Any], batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        outputs = network.apply(variables, batch["motion"], train=False, **task.inputs(batch))
+        outputs = finish(answer(variables, batch))
         if flip:
-            reflection = task.mirror_input(batch)
-            mirrored = network.apply(
-                variables, reflection["motion"], train=False, **task.inputs(reflection)
-            )
-            outputs = average(outputs, task.mirror(mirrored))
-        return task.measure(outputs, batch)
+            mirrored = task.mirror(answer(variables, task.mirror_input(batch)))
+            outputs = average(outputs, finish(mirrored))
+        results = task.results(outputs) if write else {}
+        named = {f"{RESULTS}{name}": array for name, array in results.items()}
+        return {**task.measure(outputs, batch), **named}
 
     return measure
 

@@ -21,6 +21,7 @@ SPEEDS = ("clips_per_second", "step_ms", "mfu")
 SHOWN = (
     "mpjpe",
     "p_mpjpe",
+    "mpve",
     "n_mpjpe",
     "depth_error",
     "mpjve",
@@ -33,9 +34,9 @@ TABLE = (
     "mpjpe_frames",
     "p_mpjpe",
     "p_mpjpe_frames",
-    *SHOWN[2:4],
+    *SHOWN[2:5],
     "zero_depth",
-    *SHOWN[4:],
+    *SHOWN[5:],
 )
 PARTS = ("mpjpe_rig", "mpjpe_action")  # tables of their own
 PER_FRAME = ("mpjve", "acceleration_error")  # mean nothing without the frame rate
