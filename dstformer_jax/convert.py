@@ -1,24 +1,33 @@
-"""Our parameters <-> PyTorch's by the weight table, and the command that converts checkpoints.
+"""Our variables <-> PyTorch's by the weight table, and the command that converts checkpoints.
 
 python -m dstformer_jax.convert --input=runs/mocap --output=mocap.bin --compare
 python -m dstformer_jax.convert --input=official.bin --output=runs/official
+python -m dstformer_jax.convert --input=runs/mesh --output=mesh.bin --smpl=data/mesh
 """
 
 import argparse
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from einops import parse_shape, rearrange
+from einops import rearrange
 
 from dstformer_jax.torch_files import is_torch_path, read_torch_file, unwrap, write_torch_file
-from dstformer_jax.weight_table import DESIGNS, Row, weight_table
+from dstformer_jax.weight_match import axes_of, head_of, match, model_of, size_of
+from dstformer_jax.weight_table import BODY, COUNTER, WITH_BODY, Row, weight_table
 
 Params = dict[str, Any]
-KEPT_INFO = ("model", "task", "skeleton", "fps", "normaliser", "root", "step")
+Variables = dict[str, Any]
+KEPT_INFO = ("model", "head", "classes", "task", "skeleton", "fps", "normaliser", "root", "step")
+TASKS = {
+    "pose": "lift3d",
+    "action": "action",
+    "embedding": "oneshot",
+    "mesh": "mesh",
+    "refiner": "mesh",
+}
 
 
 def from_torch(state_dict: Mapping[str, Any]) -> Params:
@@ -29,44 +38,61 @@ def from_torch(state_dict: Mapping[str, Any]) -> Params:
         official files ("model_pos", "model", "state_dict") are taken off.
 
     Returns:
-      Nested float32 numpy arrays. float32 weights are kept bit for bit.
+      Nested float32 numpy arrays. float32 weights are kept bit for bit. Networks with another head
+      than the pose head have that one under "pose". See `variables_from_torch` for statistics.
 
     Raises:
       ValueError: names every unknown or missing key, or the first tensor of the wrong shape.
     """
-    tensors = unwrap(state_dict)
-    rows = _matching_table(set(tensors), "theirs")
-    _check_shapes(rows, "theirs", tensors)
-    nested: Params = {}
-    for row in rows:
-        *parents, leaf = row.ours.split("/")
-        node = nested
-        for name in parents:
-            node = node.setdefault(name, {})
-        node[leaf] = np.array(rearrange(_as_numpy(tensors[row.theirs]), row.axes), np.float32)
-    return nested
+    return variables_from_torch(state_dict)["params"]
 
 
-def to_torch(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The official state_dict of our parameters, keys in official order.
-
-    Args:
-      params: `{"backbone": ..., "head": ...}`, nested arrays.
+def variables_from_torch(state_dict: Mapping[str, Any]) -> Variables:
+    """As `from_torch`, with the statistics of batch normalisations: what a network takes.
 
     Returns:
-      Contiguous float32 arrays; `from_torch` of it gives the same parameters bit for bit.
+      `{"params": ..., "batch_stats": ...}`. Counters of batches and the body of a mesh head
+      (`head.smpl.*`) are left out.
+    """
+    tensors = unwrap(state_dict)
+    found = match(tensors, "theirs")
+    variables: Variables = {"params": {}, "batch_stats": {}}
+    for row in found.rows:
+        *parents, leaf = row.ours.split("/")
+        node = variables[row.collection]
+        for name in parents:
+            node = node.setdefault(name, {})
+        moved = _moved(row, _as_numpy(tensors[row.theirs]), found.sizes)
+        node[leaf] = np.array(moved, np.float32)
+    return variables
+
+
+def to_torch(
+    params: Mapping[str, Any], batch_stats: Mapping[str, Any] | None = None, batches: int = 0
+) -> dict[str, np.ndarray]:
+    """The official state_dict of our variables, keys in official order.
+
+    Args:
+      params: `{"backbone": ..., "head": ...}`, nested arrays; "pose" beside another head.
+      batch_stats: statistics of networks with batch normalisation.
+      batches: what the counters of batch normalisations say; nothing reads them.
+
+    Returns:
+      Contiguous float32 arrays (int64 counters); `variables_from_torch` of it gives the same
+      variables bit for bit.
 
     Raises:
       ValueError: names every unknown or missing parameter.
     """
-    flat = _flatten(params)
-    rows = _matching_table(set(flat), "ours")
-    _check_shapes(rows, "ours", flat)
+    flat = {**_flatten(params), **_flatten(batch_stats or {})}
+    found = match(flat, "ours")
     converted = {}
-    for row in rows:
-        theirs, ours = row.axes.split(" -> ")
-        moved = rearrange(np.asarray(flat[row.ours]), f"{ours} -> {theirs}")
-        converted[row.theirs] = np.array(moved, np.float32, order="C")
+    for row in weight_table(found.design, found.depth, found.head):
+        if row.collection == COUNTER:
+            converted[row.theirs] = np.array(batches, np.int64)
+        else:
+            moved = _moved(row, np.asarray(flat[row.ours]), found.sizes, back=True)
+            converted[row.theirs] = np.array(moved, np.float32, order="C")
     return converted
 
 
@@ -80,27 +106,14 @@ def infer_config(state_dict: Mapping[str, Any], num_heads: int | None = None) ->
     Raises:
       ValueError: unknown or missing keys, or shapes that `num_heads` does not explain.
     """
-    tensors = unwrap(state_dict)
-    rows = _matching_table(set(tensors), "theirs")
-    sizes = _check_shapes(rows, "theirs", tensors)
-    feat, hidden, inner = sizes["feat"], sizes["hidden"], sizes["inner"]
-    heads = 8 if num_heads is None else num_heads
-    if heads < 1 or heads * (feat // heads) != inner:
-        raise ValueError(
-            f"got num_heads={heads} for {inner} attention channels at width {feat}, expected "
-            "heads * (width // heads) channels; do give num_heads"
-        )
-    ratio = hidden / feat if int(feat * (hidden / feat)) == hidden else (hidden + 0.5) / feat
-    return {
-        "dim_feat": feat,
-        "dim_rep": sizes["rep"],
-        "depth": _depth(set(tensors)),
-        "num_heads": heads,
-        "mlp_ratio": ratio,
-        "num_joints": sizes["joints"],
-        "maxlen": sizes["frames"],
-        "design": _design_of(rows),
-    }
+    return model_of(match(unwrap(state_dict), "theirs"), num_heads)
+
+
+def infer_head(state_dict: Mapping[str, Any]) -> dict[str, Any]:
+    """The head of a state_dict: `{"name": "pose" | "action" | "embedding" | "mesh" | "refiner"}`
+    and those of its settings that shapes tell (classes, hidden, bones, shapes, ...).
+    """
+    return head_of(match(unwrap(state_dict), "theirs"))
 
 
 def read_torch(path: str | Path) -> dict[str, np.ndarray]:
@@ -111,7 +124,7 @@ def read_torch(path: str | Path) -> dict[str, np.ndarray]:
 def read_with_info(
     path: str | Path, num_heads: int | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """A PyTorch file's state_dict and what is known about it: `info["model"]` and more.
+    """A PyTorch file's state_dict and what is known about it: `info["model"]`, `info["head"]`...
 
     Files that we wrote say it themselves; of others the sizes are inferred and the rest is as in
     the official code, whose in-the-wild script crops to the person; `info["inferred"]` says so.
@@ -120,66 +133,64 @@ def read_with_info(
     if "model" not in info:
         info = {
             "model": infer_config(state_dict, num_heads),
-            "task": {"name": "lift3d"},
             "skeleton": "h36m17",
             "normaliser": {"mode": "crop"},
             "inferred": True,
         }
+    head = info.setdefault("head", infer_head(state_dict))
+    info.setdefault("task", {"name": TASKS[head["name"]]})
     return state_dict, info
 
 
-def _matching_table(names: set[str], side: str) -> list[Row]:
-    """The table of the design whose names these are; it says what differs from the nearest one."""
-    depth = _depth(names)
-    tables = [weight_table(design, depth) for design in DESIGNS]
-    differences = [{getattr(row, side) for row in table} ^ names for table in tables]
-    nearest = min(range(len(tables)), key=lambda k: len(differences[k]))
-    if not differences[nearest]:
-        return tables[nearest]
-    unknown = sorted(differences[nearest] & names)
-    missing = sorted(differences[nearest] - names)
-    raise ValueError(
-        f"got {_listed('unknown', unknown)}{_listed('missing', missing)}expected the weights of a "
-        f"DSTformer with a pose head (nearest design: {list(DESIGNS)[nearest]}, depth {depth})"
+def read_any(path: str | Path, num_heads: int | None = None) -> tuple[Variables, dict[str, Any]]:
+    """Variables `{"params", "batch_stats"}` and info of a workdir of ours or of a PyTorch file."""
+    if is_torch_path(path) or Path(path).is_file():
+        state_dict, info = read_with_info(path, num_heads)
+        return variables_from_torch(state_dict), info
+    from dstformer_jax.training.checkpoint import restore_params
+
+    return restore_params(path)
+
+
+def write_any(
+    path: str | Path,
+    variables: Mapping[str, Any],
+    info: Mapping[str, Any],
+    plain: bool = False,
+    body: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Writes a PyTorch file, or a workdir that `init_from` and `load` take.
+
+    Args:
+      path: its ending decides.
+      variables: `{"params": ..., "batch_stats": ...}`.
+      info: what is kept beside the weights.
+      plain: see `write_torch_file`.
+      body: further tensors of a PyTorch file by their official key, see `smpl_buffers`.
+    """
+    kept = {key: info[key] for key in KEPT_INFO if key in info}
+    params, batch_stats = variables["params"], variables.get("batch_stats") or {}
+    if is_torch_path(path):
+        state_dict = {**to_torch(params, batch_stats, int(info.get("step", 0))), **(body or {})}
+        wrapper = "model" if "pose" in params else "model_pos"
+        return write_torch_file(path, state_dict, kept, plain, wrapper)
+    from dstformer_jax.training.checkpoint import Checkpoints, has_checkpoint
+
+    if has_checkpoint(path):
+        raise ValueError(f"got output {str(path)!r}, which holds a run; do give a new folder")
+    state = {"step": np.int32(0), "params": params, "batch_stats": batch_stats}
+    with Checkpoints(path) as checkpoints:
+        checkpoints.save(0, state, {**kept, "weights_only": True})
+
+
+def _moved(row: Row, array: np.ndarray, sizes: Mapping[str, int], back: bool = False) -> np.ndarray:
+    """A tensor with its axes as ours, or `back` as theirs."""
+    theirs, ours = row.axes.split(" -> ")
+    start, end = (ours, theirs) if back else (theirs, ours)
+    joined = {name for names in axes_of(start) if len(names) > 1 for name in names}
+    return rearrange(
+        array, f"{start} -> {end}", **{name: size_of(name, sizes) or 0 for name in joined}
     )
-
-
-def _listed(title: str, names: list[str]) -> str:
-    return f"{title} keys {', '.join(names)}; " if names else ""
-
-
-def _depth(names: set[str]) -> int:
-    """Levels, from the numbers in names; more levels than names cannot be right."""
-    levels = (re.match(r"(?:backbone/layer_|blocks_\w+\.|ts_attn\.)(\d+)\b", n) for n in names)
-    depth = 1 + max((int(level[1]) for level in levels if level), default=0)
-    if depth > len(names):
-        raise ValueError(f"got a level {depth - 1} among {len(names)} tensors, expected 0, 1, ...")
-    return depth
-
-
-def _design_of(rows: list[Row]) -> str:
-    return next(d for d in DESIGNS if weight_table(d, _depth({r.ours for r in rows})) == rows)
-
-
-def _check_shapes(rows: list[Row], side: str, tensors: Mapping[str, Any]) -> dict[str, int]:
-    """The size of each named axis; an axis has one size in the whole table."""
-    sizes = {"coords": 3, "out": 3}
-    for row in rows:
-        name, shape = getattr(row, side), tuple(tensors[getattr(row, side)].shape)
-        axes = row.axes.split(" -> ")[side == "ours"]
-        try:
-            found = parse_shape(np.broadcast_to(False, shape), axes)
-        except RuntimeError as error:
-            raise ValueError(f"got {name} of shape {shape}, expected ({axes})") from error
-        for axis, size in found.items():
-            if sizes.setdefault(axis, size) != size:
-                raise ValueError(
-                    f"got {name} of shape {shape}, expected ({axes}) with {axis} = {sizes[axis]}"
-                )
-        sizes.update({"both": 2 * sizes["feat"], "streams": 2})
-        if "qkv" in sizes and "inner" in sizes and sizes["qkv"] != 3 * sizes["inner"]:
-            raise ValueError(f"got {name} of shape {shape}, expected 3 * {sizes['inner']} rows")
-    return sizes
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -201,39 +212,15 @@ def _as_numpy(tensor: Any) -> np.ndarray:
     return np.asarray(tensor)
 
 
-def read_any(path: str, num_heads: int | None = None) -> tuple[Params, dict[str, Any]]:
-    """Parameters and info of a workdir of ours or of a PyTorch file."""
-    if is_torch_path(path):
-        state_dict, info = read_with_info(path, num_heads)
-        return from_torch(state_dict), info
-    from dstformer_jax.training.checkpoint import restore_params
-
-    variables, info = restore_params(path)
-    return variables["params"], info
-
-
-def write_any(path: str, params: Params, info: Mapping[str, Any], plain: bool = False) -> None:
-    """Writes a PyTorch file, or a workdir that `init_from` and `load` take."""
-    kept = {key: info[key] for key in KEPT_INFO if key in info}
-    if is_torch_path(path):
-        return write_torch_file(path, to_torch(params), kept, plain)
-    from dstformer_jax.training.checkpoint import Checkpoints, has_checkpoint
-
-    if has_checkpoint(path):
-        raise ValueError(f"got output {path!r}, which holds a run; do give a new folder")
-    state = {"step": np.int32(0), "params": params, "batch_stats": {}}
-    with Checkpoints(path) as checkpoints:
-        checkpoints.save(0, state, {**kept, "weights_only": True})
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; returns the exit code."""
     parser = argparse.ArgumentParser("python -m dstformer_jax.convert", description=__doc__)
     parser.add_argument("--input", required=True, help="folder: ours; .bin .pth .pt .safetensors")
     parser.add_argument("--output", required=True, help="as --input; the ending decides")
-    parser.add_argument("--plain", action="store_true", help="bare keys instead of model_pos")
+    parser.add_argument("--plain", action="store_true", help="bare keys, no model_pos or model")
     parser.add_argument("--compare", action="store_true", help="runs the PyTorch twin beside ours")
     parser.add_argument("--num_heads", type=int, help="of a PyTorch file (default 8)")
+    parser.add_argument("--smpl", help="the official data/mesh: adds head.smpl.* to a mesh file")
     flags = parser.parse_args(arguments)
     try:
         convert(flags)
@@ -248,18 +235,44 @@ def convert(flags: argparse.Namespace) -> None:
     if not is_torch_path(flags.input) and not is_torch_path(flags.output):
         raise ValueError("got two folders, expected a .bin, .pth, .pt or .safetensors on one side")
     if flags.compare:
-        from dstformer_jax.compare import compare  # without PyTorch it fails before any work
-    params, info = read_any(flags.input, flags.num_heads)
-    count = sum(x.size for x in _flatten(params).values())
-    print(f"{flags.input}: {count:,} parameters, {info['model']}")
+        from dstformer_jax import compare  # without PyTorch it fails before any work
+    variables, info = read_any(flags.input, flags.num_heads)
+    count = sum(x.size for x in _flatten(variables["params"]).values())
+    head = info.get("head", {"name": "pose"})
+    settings = {key: x for key, x in head.items() if np.ndim(x) == 0}  # without the mean pose
+    print(f"{flags.input}: {count:,} parameters, {info['model']}, head {settings}")
     if info.get("inferred") and flags.num_heads is None:
         print("num_heads = 8 is assumed, since no shape tells it; --num_heads=N changes it")
-    write_any(flags.output, params, info, flags.plain)
+    if flags.compare:
+        compare.check_comparable(info["model"], head)
+    body = _body(flags, head["name"])
+    write_any(flags.output, variables, info, flags.plain, body)
     print(f"wrote {flags.output}")
     if flags.compare:
         written, _ = read_any(flags.output, info["model"].get("num_heads"))
-        for name, difference in compare(written, info["model"]).items():
+        for name, difference in compare.compare(written, info["model"], head).items():
             print(f"largest difference of {name}: {difference}")
+
+
+def _body(flags: argparse.Namespace, head: str) -> dict[str, np.ndarray]:
+    """The body's tensors that a mesh file is to hold; says so when it goes without."""
+    wanted = is_torch_path(flags.output) and head in WITH_BODY
+    if flags.smpl and not wanted:
+        raise ValueError(
+            f"got --smpl for {flags.output!r} with the head {head!r}, expected it for a PyTorch "
+            "file of a mesh network alone"
+        )
+    if not wanted:
+        return {}
+    if not flags.smpl:
+        print(
+            f"{flags.output} has no {BODY}* (the body): official code must load it with "
+            "strict=False, or give --smpl=DIR of the official data/mesh"
+        )
+        return {}
+    from dstformer_jax.files.bodies import smpl_buffers
+
+    return {BODY + key: array for key, array in smpl_buffers(flags.smpl).items()}
 
 
 if __name__ == "__main__":

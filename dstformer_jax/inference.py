@@ -17,11 +17,10 @@ import numpy as np
 from dstformer_jax.body import geometry
 from dstformer_jax.body.geometry import Normaliser
 from dstformer_jax.body.skeleton import SKELETONS, Skeleton
-from dstformer_jax.convert import from_torch, read_with_info
+from dstformer_jax.convert import read_any
 from dstformer_jax.models.dstformer import fusion_weights
 from dstformer_jax.models.network import Network, build_network, variable_shapes
 from dstformer_jax.torch_files import is_torch_path
-from dstformer_jax.training.checkpoint import restore_params
 
 Function = Callable[[Any, Any], jax.Array]
 
@@ -31,6 +30,7 @@ class Model:
 
     Attributes:
       network, params: the Flax module and its parameters.
+      batch_stats: its running statistics, {} where it has none.
       info: JSON values saved beside the weights.
       skeleton: joints of input and output.
       normaliser: how pixels become the network's input.
@@ -43,6 +43,7 @@ class Model:
         params: Mapping[str, Any],
         info: Mapping[str, Any] | None = None,
         batch_size: int = 16,
+        batch_stats: Mapping[str, Any] | None = None,
     ) -> None:
         """Wraps a network.
 
@@ -52,14 +53,17 @@ class Model:
             its passenger pose head are meant.
           info: what the checkpoint says about itself.
           batch_size: most clips computed at once; more are cut into batches.
+          batch_stats: running statistics of backbones with batch normalisation.
 
         Raises:
           ValueError: parameters of another network, or a batch size below 1.
         """
         if batch_size < 1:
             raise ValueError(f"got batch_size={batch_size}, expected 1 or more")
-        _check_params(network, params)
-        self.network, self.params = network, jax.device_put(dict(params))
+        variables = {"params": dict(params), "batch_stats": dict(batch_stats or {})}
+        _check_variables(network, variables)
+        self.network, self._variables = network, jax.device_put(variables)
+        self.params, self.batch_stats = self._variables["params"], self._variables["batch_stats"]
         self.info, self.batch_size = dict(info or {}), batch_size
         self.skeleton: Skeleton = SKELETONS[self.info.get("skeleton", "h36m17")]
         self.normaliser = Normaliser(**self.info.get("normaliser", {}))
@@ -137,7 +141,7 @@ class Model:
         waiting = deque()
         for start in range(0, len(clips), self.batch_size):
             batch = clips[start : start + self.batch_size]
-            waiting.append((function(self.params, self._padded(batch)), len(batch)))
+            waiting.append((function(self._variables, self._padded(batch)), len(batch)))
             if len(waiting) > 1:
                 yield _fetch(*waiting.popleft())
         while waiting:
@@ -149,7 +153,7 @@ class Model:
         return np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), np.float32)])
 
     def _nothing(self, function: Function, clips: np.ndarray) -> np.ndarray:
-        shape = jax.eval_shape(function, self.params, clips[:0]).shape
+        shape = jax.eval_shape(function, self._variables, clips[:0]).shape
         return np.zeros(shape, np.float32)
 
 
@@ -167,43 +171,37 @@ def load(path: str | Path, batch_size: int = 16, **overrides: Any) -> Model:
     Raises:
       ValueError: no weights there, weights of something else, or overrides that do not fit them.
     """
-    if Path(path).is_dir():
-        variables, info = restore_params(path)
-        params, model = variables["params"], info["model"]
-        if (
-            "pose" in params
-        ):  # finetuned for another task: the pose head that it was pretrained with
-            params = {"backbone": params["backbone"], "head": params["pose"]}
-    elif Path(path).is_file() or is_torch_path(path):
-        state_dict, info = read_with_info(path, overrides.get("num_heads"))
-        params, model = from_torch(state_dict), info["model"]
-    else:
+    if not (Path(path).exists() or is_torch_path(path)):
         raise ValueError(f"got {str(path)!r}, expected a workdir or a PyTorch file; do check it")
-    model = {**model, **overrides}
-    return Model(build_network(model), params, {**info, "model": model}, batch_size)
+    variables, info = read_any(path, overrides.get("num_heads"))
+    params, batch_stats = dict(variables["params"]), dict(variables["batch_stats"])
+    if "pose" in params:  # of another task: with the pose head that it was pretrained with
+        params["head"] = params.pop("pose")
+        batch_stats.pop("head", None)
+    model = {**info["model"], **overrides}
+    info = {**info, "model": model}
+    return Model(build_network(model), params, info, batch_size, batch_stats)
 
 
-def _represent(network: Network, params: Any, motion: jax.Array) -> jax.Array:
-    outputs: Any = network.apply({"params": params}, motion, method=network.represent)
+def _represent(network: Network, variables: Any, motion: jax.Array) -> jax.Array:
+    outputs: Any = network.apply(variables, motion, method=network.represent)
     return outputs.astype(jnp.float32)
 
 
-def _lift(network: Network, params: Any, motion: jax.Array) -> jax.Array:
-    outputs: Any = network.apply({"params": params}, motion)
+def _lift(network: Network, variables: Any, motion: jax.Array) -> jax.Array:
+    outputs: Any = network.apply(variables, motion)
     return outputs["pose"].astype(jnp.float32)
 
 
 def _lift_flipped(
-    network: Network, skeleton: Skeleton, params: Any, motion: jax.Array
+    network: Network, skeleton: Skeleton, variables: Any, motion: jax.Array
 ) -> jax.Array:
-    mirrored = _lift(network, params, geometry.flip(motion, skeleton, jnp))
-    return (_lift(network, params, motion) + geometry.flip(mirrored, skeleton, jnp)) / 2
+    mirrored = _lift(network, variables, geometry.flip(motion, skeleton, jnp))
+    return (_lift(network, variables, motion) + geometry.flip(mirrored, skeleton, jnp)) / 2
 
 
-def _fusion(network: Network, params: Any, motion: jax.Array) -> jax.Array:
-    _, seen = network.apply(
-        {"params": params}, motion, mutable="intermediates", method=network.represent
-    )
+def _fusion(network: Network, variables: Any, motion: jax.Array) -> jax.Array:
+    _, seen = network.apply(variables, motion, mutable="intermediates", method=network.represent)
     seen = dict(seen)
     return jnp.moveaxis(fusion_weights(seen["intermediates"]["backbone"]), 0, 1)
 
@@ -212,16 +210,18 @@ def _fetch(result: jax.Array, clips: int) -> np.ndarray:
     return np.asarray(result)[:clips]
 
 
-def _check_params(network: Network, params: Mapping[str, Any]) -> None:
-    """Raises ValueError naming the first parameter that this network has otherwise."""
-    expected = _shapes(variable_shapes(network)["params"])
-    got = _shapes(params)
-    for name in sorted(expected.keys() | got.keys()):
-        want, have = expected.get(name, "nothing"), got.get(name, "nothing")
-        if want != have:
-            raise ValueError(
-                f"got weights with {have} at {name}, expected {want}; do check the model's options"
-            )
+def _check_variables(network: Network, variables: Mapping[str, Any]) -> None:
+    """Raises ValueError naming the first variable that this network has otherwise."""
+    shapes = variable_shapes(network)
+    for collection in ("params", "batch_stats"):
+        expected, got = _shapes(shapes[collection]), _shapes(variables[collection])
+        for name in sorted(expected.keys() | got.keys()):
+            want, have = expected.get(name, "nothing"), got.get(name, "nothing")
+            if want != have:
+                raise ValueError(
+                    f"got weights with {have} at {name}, expected {want}; "
+                    "do check the model's options"
+                )
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

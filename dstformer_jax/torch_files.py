@@ -84,15 +84,17 @@ def write_torch_file(
     state_dict: Mapping[str, np.ndarray],
     info: Mapping[str, Any] | None = None,
     plain: bool = False,
+    wrapper: str = "model_pos",
 ) -> None:
     """Writes weights so that `torch.load(path, weights_only=True)` reads them.
 
     Args:
       path: ending .bin, .pth, .pt or .safetensors; appears only when complete.
-      state_dict: float32 arrays by bare key.
+      state_dict: float32 or int64 arrays by bare key.
       info: JSON values kept beside the weights (a plain .bin/.pth/.pt has no place for them).
-      plain: bare keys. Otherwise `{"model_pos": {"module. ...": ...}}`, which the official scripts
+      plain: bare keys. Otherwise `{wrapper: {"module. ...": ...}}`, which the official scripts
         load strictly. Files of type .safetensors are flat and always have bare keys.
+      wrapper: the key that official scripts look for: "model_pos" or "model".
     """
     path, text = Path(path), json.dumps(dict(info or {}))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +104,7 @@ def write_torch_file(
 
         save_file(dict(state_dict), partial, metadata={INFO: text})
     else:
-        wrapped = {"model_pos": {f"module.{k}": x for k, x in state_dict.items()}, INFO: text}
+        wrapped = {wrapper: {f"module.{k}": x for k, x in state_dict.items()}, INFO: text}
         _write_zip(partial, dict(state_dict) if plain else wrapped)
     os.replace(partial, path)
 
@@ -278,7 +280,8 @@ def _write_zip(path: Path, content: Mapping[str, Any]) -> None:
     arrays: list[np.ndarray] = []
     program = b"\x80\x02" + b"".join(_pickled(content, arrays)) + b"."
     records = {"data.pkl": program, "byteorder": b"little"}
-    records |= {f"data/{i}": x.astype("<f4").tobytes() for i, x in enumerate(arrays)}
+    for i, array in enumerate(arrays):
+        records[f"data/{i}"] = array.astype(array.dtype.newbyteorder("<")).tobytes()
     records["version"] = b"3\n"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, data in records.items():
@@ -286,7 +289,7 @@ def _write_zip(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _pickled(value: Any, arrays: list[np.ndarray]) -> Iterator[bytes]:
-    """Pickle opcodes (protocol 2) of nested dictionaries of strings and float32 arrays."""
+    """Pickle opcodes (protocol 2) of nested dictionaries of strings and arrays."""
     if isinstance(value, Mapping):
         yield b"}("
         for key, item in value.items():
@@ -310,10 +313,11 @@ def _pickled(value: Any, arrays: list[np.ndarray]) -> Iterator[bytes]:
 def _pickled_tensor(array: np.ndarray, arrays: list[np.ndarray]) -> Iterator[bytes]:
     """The call `_rebuild_tensor_v2(storage, 0, shape, stride, False, OrderedDict())`."""
     key, stride = str(len(arrays)), tuple(s // array.itemsize for s in array.strides)
+    storage = next(name for name, kind in STORAGES.items() if array.dtype == kind)
     arrays.append(array)
     yield b"ctorch._utils\n_rebuild_tensor_v2\n(("
     yield from _pickled("storage", arrays)
-    yield b"ctorch\nFloatStorage\n"
+    yield f"ctorch\n{storage}\n".encode()
     for item in (key, "cpu", array.size):
         yield from _pickled(item, arrays)
     yield b"tQ"

@@ -1,11 +1,11 @@
 """DSTformer in plain PyTorch with the official parameter names: the other side of comparisons.
 
-PyTorch is optional: this is the only module of the package that needs it. Written for reading,
+PyTorch is optional: this module and torch_twin_heads alone need it. Written for reading,
 not for training. Axes: B clips, T frames, J joints, C channels, H heads, D channels of a head.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -202,6 +202,18 @@ def build_twin(model: Mapping[str, Any], state_dict: Mapping[str, np.ndarray]) -
     Raises:
       RuntimeError: from PyTorch, keys or shapes that do not fit.
     """
-    twin = DSTformer(**{key: model[key] for key in TWIN_FIELDS if key in model})
+    return with_weights(DSTformer(**twin_fields(model)), state_dict)
+
+
+def twin_fields(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of our DSTformer that the twin has."""
+    return {key: model[key] for key in TWIN_FIELDS if key in model}
+
+
+Twin = TypeVar("Twin", bound=nn.Module)
+
+
+def with_weights(twin: Twin, state_dict: Mapping[str, np.ndarray]) -> Twin:
+    """The twin with given weights, as in evaluation."""
     twin.load_state_dict({key: torch.from_numpy(np.array(x)) for key, x in state_dict.items()})
     return twin.eval()

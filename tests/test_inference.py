@@ -99,7 +99,7 @@ def test_every_file_loads_the_same_model(tmp_path, model, state_dict, official):
     info = {"model": OPTIONS, "fps": 60, "normaliser": {"mode": "pixel"}}
     write_torch_file(tmp_path / "ours.bin", state_dict, info)
     write_torch_file(tmp_path / "bare.pth", state_dict, plain=True)
-    convert.write_any(str(tmp_path / "run"), convert.from_torch(state_dict), info)
+    convert.write_any(str(tmp_path / "run"), convert.variables_from_torch(state_dict), info)
     for path, options in (("ours.bin", {}), ("run", {}), ("bare.pth", {"num_heads": 4})):
         loaded = load(tmp_path / path, **options)
         jax.tree.map(np.testing.assert_array_equal, loaded.params, model.params)

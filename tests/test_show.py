@@ -101,7 +101,8 @@ def test_pictures_follow_the_evaluation_of_the_run(workdir, tmp_path, monkeypatc
 def test_weights_without_a_run_and_unwritable_folders_are_one_line(workdir, tmp_path, capsys):
     model = show.load(str(workdir))
     info = {key: value for key, value in model.info.items() if key != "config"}
-    convert.write_any(str(tmp_path / "converted"), jax.device_get(model.params), info)
+    variables = {"params": jax.device_get(model.params)}
+    convert.write_any(str(tmp_path / "converted"), variables, info)
     (tmp_path / "file").touch()
     for run, output in ((tmp_path / "converted", "pictures"), (workdir, "file")):
         assert show.main([f"--workdir={run}", f"--output={tmp_path / output}"]) == 2

@@ -23,8 +23,14 @@ from dstformer_jax.files.rigs import load_rigs
 SMPL_FILES = ("SMPL_NEUTRAL.pkl", "SMPL_NEUTRAL.npz", "basicModel_neutral_lbs_10_207_0_v1.0.0.pkl")
 REGRESSOR = "J_regressor_h36m_correct.npy"
 MEANS = "smpl_mean_params.npz"
+EXTRA_REGRESSOR = "J_regressor_extra.npy"
 NUM_BETAS = 10  # SMPL files may carry 300; the official head answers 10
 END_VERTICES = 20  # so many vertices, farthest from the bone, are the end of a bone
+# What the official head saves of its body model: the pose of a batch of 64, all zeros, and the
+# vertices of nose, eyes, ears, feet and fingertips (numbers of SMPL's mesh).
+SAVED_BATCH, SAVED_POSE = 64, {"betas": 10, "global_orient": 3, "body_pose": 69}
+EXTRA_VERTICES = (332, 6260, 2800, 4071, 583, 3216, 3226, 3387, 6617, 6624, 6787)
+EXTRA_VERTICES += (2746, 2319, 2445, 2556, 2673, 6191, 5782, 5905, 6016, 6133)
 _SMPL = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
 _OWN = ("v_template", "shapedirs", "weights", "parents")
 _OWN_MORE = ("posedirs", "J_template", "J_shapedirs", "J_regressor", "joint_names", "faces")
@@ -53,13 +59,17 @@ def read_body(path: str | Path) -> BodyModel:
 @lru_cache(maxsize=4)
 def _read(path: Path, stamp: int) -> BodyModel:
     if path.is_dir():
-        found = [path / name for name in SMPL_FILES if (path / name).is_file()]
-        if not found:
-            raise ValueError(f"{path}: got no body, expected one of {', '.join(SMPL_FILES)}")
-        return _smpl(found[0])
+        return _smpl(_in_folder(path))
     if path.suffix == ".npz" and "parents" in load_npz(path, ("parents",)):
         return _own(path)
     return _smpl(path)
+
+
+def _in_folder(path: Path) -> Path:
+    found = [path / name for name in SMPL_FILES if (path / name).is_file()]
+    if not found:
+        raise ValueError(f"{path}: got no body, expected one of {', '.join(SMPL_FILES)}")
+    return found[0]
 
 
 def read_means(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
@@ -137,6 +147,48 @@ def _own(path: Path) -> BodyModel:
         faces=np.asarray(arrays.get("faces", np.zeros((0, 3))), np.int64),
         mirror=np.asarray(arrays.get("mirror", mirrored_bones(names)), np.int32),
     )
+
+
+def smpl_buffers(folder: str | Path) -> dict[str, np.ndarray]:
+    """SMPL's tensors as the official mesh head keeps them, from the official data/mesh.
+
+    Args:
+      folder: with the body, J_regressor_h36m_correct.npy and J_regressor_extra.npy.
+
+    Returns:
+      float32 and int64 arrays by the key that follows `head.smpl.`, in official order. V vertices:
+      shapedirs [V, 3, 10], posedirs [207, 3 V], J_regressor [24, V], lbs_weights [V, 24], ...
+
+    Raises:
+      ValueError: naming the file that is missing or does not fit the body.
+    """
+    folder = Path(folder)
+    if not (folder / EXTRA_REGRESSOR).is_file():
+        raise ValueError(f"got no {folder / EXTRA_REGRESSOR}, expected the official data/mesh")
+    body = read_body(folder)
+    extra = np.load(folder / EXTRA_REGRESSOR, allow_pickle=False)
+    if extra.shape != (9, len(body.template)):
+        raise ValueError(
+            f"{folder / EXTRA_REGRESSOR}: got shape {extra.shape}, expected "
+            f"{(9, len(body.template))} as the body beside it has vertices"
+        )
+    buffers = {
+        **{name: np.zeros((SAVED_BATCH, width)) for name, width in SAVED_POSE.items()},
+        "shapedirs": body.shapes,
+        "faces_tensor": body.faces,
+        "v_template": body.template,
+        "J_regressor": read_arrays(_in_folder(folder), ("J_regressor",))["J_regressor"],
+        "posedirs": body.bends.reshape(3 * len(body.template), -1).T,
+        "parents": body.parents,
+        "lbs_weights": body.weights,
+        "J_regressor_extra": extra,
+        "J_regressor_h36m": body.regressor,
+        "vertex_joint_selector.extra_joints_idxs": np.array(EXTRA_VERTICES),
+    }
+    return {
+        name: np.array(x, np.int64 if x.dtype.kind == "i" else np.float32, order="C")
+        for name, x in buffers.items()
+    }
 
 
 def named_regressor(

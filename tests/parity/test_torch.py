@@ -61,7 +61,7 @@ def test_twin_gives_the_official_numbers(golden, name, design):
 )
 def test_outputs_and_gradients_agree(options):
     params = convert.from_torch(random_state_dict(**options))
-    differences = compare(params, {**OPTIONS, **options})
+    differences = compare({"params": params}, {**OPTIONS, **options})
     for name, tolerance in (("pose", 1e-5), ("representation", 1e-5), ("gradients", 2e-6)):
         assert differences[name].scale > 10 * tolerance
         assert differences[name].largest < tolerance * max(1, differences[name].scale), name
@@ -73,7 +73,7 @@ def test_full_sizes_agree(size):
     model = {"dim_feat": size[0], "dim_rep": 512, "mlp_ratio": size[1], "maxlen": 27}
     torch.manual_seed(0)
     params = convert.from_torch(DSTformer(**model).state_dict())
-    differences = compare(params, {**model, "scan_layers": True}, clips=1)
+    differences = compare({"params": params}, {**model, "scan_layers": True}, clips=1)
     assert differences["pose"].largest < 1e-4
     assert differences["representation"].largest < 1e-4
     assert differences["gradients"].largest < 1e-4 * differences["gradients"].scale
