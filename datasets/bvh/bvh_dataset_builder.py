@@ -65,7 +65,7 @@ class Builder(SequenceBuilder):
             raise ValueError(f"got {source} without any .bvh file, expected {self.EXPECTS}")
         if index:
             entries = read_index(index, options.action_from, options.split_from)
-            self.notes["files not in the CSV, left out"] = len(found - entries.keys())
+            self.notes["files not in the CSV, left out"] += len(found - entries.keys())
         else:
             entries = {key: Entry(subject=Path(key).parent.name) for key in found}
         return [
@@ -81,35 +81,65 @@ class Builder(SequenceBuilder):
         """The smooth pieces of one file, at the wanted frame rate."""
         options: MotionOptions = self.options
         entry: Entry = item.about["entry"]
-        bvh = self.load(item)
-        rig = _rig(bvh, options.rigs, entry.rig)
-        unit = _unit(options.unit, entry, rig, bvh)
-        pose, landmarks, names = _points(bvh, rig, unit, options.up)
-        fps = entry.fps or bvh.fps
-        rest, _, _ = _points(_zero_pose(bvh), rig, unit, options.up)
-        first = cleaning.leading_rest_frames(pose, rest[0], fps)
-        notes["T-pose first frames dropped"] += first
-        points = np.concatenate([pose, landmarks], axis=1)[first:]
-        pieces = cleaning.smooth_pieces(pose[first:], fps, options.max_speed)
-        notes["cuts at glitches"] += len(pieces) - 1
-        notes["files cut at glitches"] += len(pieces) > 1
-        for start, end in pieces:
-            piece = cleaning.resample(points[start:end], fps, options.fps)
-            if len(piece) < options.min_frames:
-                notes[f"pieces under {options.min_frames} frames dropped"] += 1
-                continue
-            stem = item.key.rsplit(".", 1)[0]
+        take = open_take(self.load(item), entry, options, notes)
+        points = np.concatenate([take.pose, take.landmarks], axis=1)
+        for start, end in take.pieces:
+            piece = cleaning.resample(points[start:end], take.fps, options.fps)
             yield Sequence(
-                id=stem if len(pieces) == 1 else f"{stem}@{first + start}",
+                id=take.piece_name(item.key, start),
                 subject=entry.subject,
                 action=entry.action,
                 label=entry.label,
-                rig=rig.name,
+                rig=take.rig.name,
                 fps=options.fps,
                 pose=piece[:, :17],
-                landmarks=piece[:, 17:] if names else np.zeros((0, 0, 3)),
-                landmark_names=names,
+                landmarks=piece[:, 17:] if take.names else np.zeros((0, 0, 3)),
+                landmark_names=take.names,
             )
+
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    """One person's motion as a file has it, and where it can be used.
+
+    pose [T, 17, 3] and landmarks [T, L, 3]: metres, y up; names: of the landmarks; unit: metres per
+    file unit; pieces: [start, end) of the smooth pieces that are long enough, of `cuts` in all.
+    """
+
+    rig: Rig
+    unit: float
+    fps: float
+    pose: np.ndarray
+    landmarks: np.ndarray
+    names: tuple[str, ...]
+    pieces: list[tuple[int, int]]
+    cuts: int
+
+    def piece_name(self, key: str, start: int) -> str:
+        """The id of a piece: the file without its suffix, and the first frame where it is cut."""
+        stem = key.rsplit(".", 1)[0]
+        return stem if self.cuts == 1 else f"{stem}@{start}"
+
+
+def open_take(bvh: Bvh, entry: Entry, options: MotionOptions, notes: Counter[str]) -> Take:
+    """Reads the motion of a file and finds its smooth pieces; what is left out goes to `notes`."""
+    rig = _rig(bvh, options.rigs, entry.rig)
+    unit = _unit(options.unit, entry, rig, bvh)
+    pose, landmarks, names = _points(bvh, rig, unit, options.up)
+    fps = entry.fps or bvh.fps
+    rest, _, _ = _points(_zero_pose(bvh), rig, unit, options.up)
+    first = cleaning.leading_rest_frames(pose, rest[0], fps)
+    notes["T-pose first frames dropped"] += first
+    smooth = cleaning.smooth_pieces(pose[first:], fps, options.max_speed)
+    notes["cuts at glitches"] += len(smooth) - 1
+    notes["files cut at glitches"] += len(smooth) > 1
+    pieces = []
+    for start, end in smooth:
+        if len(cleaning.places(end - start, fps, options.fps)[0]) < options.min_frames:
+            notes[f"pieces under {options.min_frames} frames dropped"] += 1
+        else:
+            pieces.append((first + start, first + end))
+    return Take(rig, unit, fps, pose, landmarks, names, pieces, len(smooth))
 
 
 def check(options: MotionOptions) -> None:

@@ -71,17 +71,26 @@ def smooth_pieces(pose: np.ndarray, fps: float, max_speed: float) -> list[tuple[
     return list(pairwise(bounds))
 
 
-def resample(points: np.ndarray, fps: float, target: float) -> np.ndarray:
-    """Points [T, P, 3] at another frame rate: every n-th frame, or linear between frames.
+def places(count: int, fps: float, target: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where frames at another rate fall among `count` frames: the ones before, after, and shares.
 
-    A ratio within half a percent of a whole number counts as whole (29.97 is 30).
+    Every n-th frame, or between two of them: share [T] of the one after. A ratio within half a
+    percent of a whole number counts as whole (29.97 is 30).
     """
     ratio = fps / target
     whole = round(ratio)
     if whole >= 1 and abs(ratio - whole) <= 0.005 * whole:
-        return points[::whole]
-    times = np.arange(int((len(points) - 1) / ratio + 1e-6) + 1) * ratio
-    before = np.minimum(times.astype(int), len(points) - 1)
-    after = np.minimum(before + 1, len(points) - 1)
-    weight = (times - before)[:, None, None].astype(points.dtype)
+        before = np.arange(0, count, whole)
+        return before, before, np.zeros(len(before))
+    times = np.arange(int((count - 1) / ratio + 1e-6) + 1) * ratio
+    before = np.minimum(times.astype(int), count - 1)
+    return before, np.minimum(before + 1, count - 1), times - before
+
+
+def resample(points: np.ndarray, fps: float, target: float) -> np.ndarray:
+    """Points [T, P, 3] at another frame rate: see `places`; linear between frames."""
+    before, after, share = places(len(points), fps, target)
+    if not share.any():
+        return points[before]
+    weight = share[:, None, None].astype(points.dtype)
     return points[before] * (1 - weight) + points[after] * weight

@@ -52,11 +52,11 @@ class Detector:
         self._occlude(seen, confidence, height, fps, rng)
         motion = np.concatenate([seen, np.clip(confidence, 0.0, 1.0)[..., None]], axis=-1)
         motion[motion[..., 2] == 0] = 0
-        for frames in _spans(len(points), self.swaps, (0.1, 0.4), fps, rng):
+        for frames in spans(len(points), self.swaps, (0.1, 0.4), fps, rng):
             name = ("arm", "leg")[rng.integers(2)]
             left, right = LIMBS[f"left_{name}"], LIMBS[f"right_{name}"]
             motion[frames, [*left, *right]] = motion[frames, [*right, *left]]
-        for frames in _spans(len(points), self.flips, (0.1, 0.6), fps, rng):
+        for frames in spans(len(points), self.flips, (0.1, 0.6), fps, rng):
             motion[frames] = motion[frames][:, H36M17.mirror]
         return motion.astype(np.float32)
 
@@ -69,7 +69,7 @@ class Detector:
         rng: np.random.Generator,
     ) -> None:
         """Hides limbs for 0.3 to 1 s, in place: no detection, or a guess near the last one."""
-        for frames in _spans(len(seen), self.occlusions, (0.3, 1.0), fps, rng):
+        for frames in spans(len(seen), self.occlusions, (0.3, 1.0), fps, rng):
             limb = list(LIMBS.values())[rng.integers(len(LIMBS))]
             count = len(range(*frames.indices(len(seen))))
             if rng.random() < self.missing:
@@ -81,10 +81,10 @@ class Detector:
 
 
 def autoregressive(
-    frames: int, spread: np.ndarray, memory: float, rng: np.random.Generator
+    frames: int, spread: np.ndarray, memory: float, rng: np.random.Generator, axes: int = 2
 ) -> np.ndarray:
-    """A stationary AR(1) path in x and y, [T, J, 2], of standard deviation `spread` [J]."""
-    fresh = rng.standard_normal((frames, len(spread), 2)) * spread[:, None]
+    """A stationary AR(1) path along some axes, [T, J, axes], of standard deviation `spread` [J]."""
+    fresh = rng.standard_normal((frames, len(spread), axes)) * spread[:, None]
     path = fresh.copy()
     share = np.sqrt(1 - memory**2)
     for frame in range(1, frames):
@@ -97,7 +97,7 @@ def _height(points: np.ndarray) -> float:
     return float(np.median(np.ptp(points, axis=1).max(axis=-1)))
 
 
-def _spans(
+def spans(
     frames: int,
     rate: float,
     seconds: tuple[float, float],

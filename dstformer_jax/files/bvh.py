@@ -49,9 +49,19 @@ class Bvh:
     @cached_property
     def positions(self) -> np.ndarray:
         """float32 `[T, N, 3]`: world positions of all nodes in file units."""
+        world = np.stack(self._placed[0])
+        return np.ascontiguousarray(world.transpose(2, 0, 1), np.float32)
+
+    @property
+    def turns(self) -> np.ndarray:
+        """float64 `[T, N, 3, 3]`: rotations of all nodes in the world (identity at rest)."""
+        return np.ascontiguousarray(np.stack(self._placed[1]).transpose(3, 0, 2, 1))
+
+    @cached_property
+    def _placed(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Forward kinematics: of each node its place [3, T] and rotation [column, row, T]."""
         frames = len(self.values)
-        world = np.empty((len(self.names), 3, frames))
-        turns = []  # global rotation of each node, as [column, row, T]
+        world, turns = [], []
         column = 0
         for node, parent in enumerate(self.parents):
             turn = turns[parent].copy() if parent >= 0 else _identity(frames)
@@ -64,13 +74,12 @@ class Bvh:
                     place[axis] = track
                 else:
                     rotations.append((axis, np.deg2rad(track)))
-            world[node] = sum(turn[axis] * place[axis] for axis in range(3))
-            if parent >= 0:
-                world[node] += world[parent]
+            here = sum(turn[axis] * place[axis] for axis in range(3))
+            world.append(here + world[parent] if parent >= 0 else here)
             for axis, angle in rotations:
                 _rotate(turn, axis, angle)
             turns.append(turn)
-        return np.ascontiguousarray(world.transpose(2, 0, 1), np.float32)
+        return world, turns
 
 
 def _identity(frames: int) -> np.ndarray:
