@@ -12,7 +12,9 @@ import pytest
 from dstformer_jax.body.geometry import crop_scale, resample_indices
 from dstformer_jax.body.skeleton import COCO17, H36M17
 from dstformer_jax.data.bank import Bank
+from dstformer_jax.data.pipeline import evaluation
 from dstformer_jax.data.prepare import main, prepare
+from dstformer_jax.data.sources import Source, SourceData
 
 NAMES = ("S001C002P003R001A005", "S001C001P004R002A050", "S002C003P001R001A001")
 
@@ -45,17 +47,22 @@ def rows(bank: Bank) -> dict[str, dict]:
     return {row["id"]: row for row in bank.sequences}
 
 
-def test_official_validation_sample(golden, tmp_path):
-    """d_action_val: float16 pixels of one person to the network's input [2, 27, 17, 3]."""
-    data = golden("d_action_val")
+def official_sample(data: dict[str, np.ndarray], folder: Path) -> Path:
+    """The sample that the official loader read, as a file."""
     sample = {
         "frame_dir": "one",
-        "label": 0,
+        "label": 3,
         "img_shape": tuple(int(side) for side in data["img_shape"]),
         "keypoint": data["keypoint"],
         "keypoint_score": data["keypoint_score"],
     }
-    path = layout.write(tmp_path / "in.pkl", [sample])
+    return layout.write(folder / "in.pkl", [sample])
+
+
+def test_official_validation_sample(golden, tmp_path):
+    """d_action_val: float16 pixels of one person to the network's input [2, 27, 17, 3]."""
+    data = golden("d_action_val")
+    path = official_sample(data, tmp_path)
     bank, _ = build(path, official_confidence=True, official_rounding=True)
     clip = np.stack([bank.motion, bank.partner])[:, resample_indices(20, 27)]
     cropped = crop_scale(clip, 2.0, axes=(-4, -3, -2))
@@ -67,6 +74,20 @@ def test_official_validation_sample(golden, tmp_path):
     cropped = crop_scale(clip, 2.0, axes=(-4, -3, -2))
     assert 1e-4 < np.abs(cropped - expected)[..., :2].max() < 1e-3
     assert np.abs(cropped - expected)[0, ..., 2].max() > 0.1
+
+
+def test_official_validation_sample_through_the_pipeline(golden, tmp_path):
+    """d_action_val by builder, bank and evaluation batches, as the network is given it."""
+    data = golden("d_action_val")
+    path = official_sample(data, tmp_path)
+    build(path, official_confidence=True, official_rounding=True)
+    settings = {"supervision": "label", "input": "motion", "persons": 2, "window": "whole"}
+    source = Source("ntu", "ntu", frames=27, batch=8, crop=(2.0, 2.0), **settings)
+    batches, index = evaluation(SourceData.open(source, path.parent / "data"))
+    batch = next(batches)
+    np.testing.assert_allclose(batch["motion"][0], data["out_val_sample"], atol=2e-6)
+    assert (batch["label"][0], batch["present"][0].tolist()) == (3, [True, False])
+    assert index["frames"].shape == (1, 27)
 
 
 def test_people_joints_scores_and_facts(source):
