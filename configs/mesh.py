@@ -118,21 +118,22 @@ def _in_the_wild(config: Settings) -> None:
 
 def _body(config: Settings) -> None:
     """The network of pretrain.py:mocap on posed bodies seen from drawn sides."""
-    config.epochs = 20
-    config.log_every = 20
+    config.epochs = 8
+    config.log_every = 50
     config.data.path = "data/bodies"
     config.task.body = "data/bodies/body.npz"
     config.task.hidden = 128
     config.model.update({"size": common.DEMO, "depth": 3, "num_heads": 4, "maxlen": 81})
     config.model.init = "fan_in"
-    config.optim.update({"learning_rate": 2e-3, "schedule": "cosine", "warmup": 20})
-    config.optim.final = 0.02
-    config.eval.every = 10
+    config.optim.update({"name": "muon", "learning_rate": 1e-2, "schedule": "cosine"})
+    config.optim.update({"warmup": 20, "final": 0.02})
+    config.eval.every = 4
     drawn = {"yaw": (0.0, 360.0), "pitch": (0.0, 20.0), "fixed": False}
     fixed = {"yaw": (0.0, 90.0, 180.0, 270.0), "pitch": (10.0,), "fixed": True}
     posed = {"input": "pose", "crop": (1.0, 1.0), "batch": 32}
     config.sources.body = clips("body_bvh/default", views=drawn, **posed)
-    config.eval.sources.body = clips("body_bvh/default", "test", views=fixed, **posed)
+    # Every fourth window: vertices of 13,380 points are most of an evaluation's time.
+    config.eval.sources.body = clips("body_bvh/default", "test", views=fixed, **posed, stride=64)
 
 
 def _how(config: Settings, how: str, where: str) -> None:
@@ -158,8 +159,9 @@ def _refine(config: Settings) -> None:
 
 def _official(config: Settings, how: str, where: str, refines: bool) -> None:
     """Where the official configs differ from the paper."""
-    config.data.order = "sequential"
     config.checkpoint.archive = 20
+    if where == "3dpw":
+        config.data.order = "h36m,coco,pw3d"
     if refines:
         config.task.form = "conv"
     else:
