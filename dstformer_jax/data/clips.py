@@ -1,4 +1,4 @@
-"""From frames to clips, a whole batch at a time: cut, resample, mirror, view, scale.
+"""From frames to clips, a whole batch at a time: draw, cut, resample; the rest is `framing`.
 
 In numpy for both feeds: with rows of 3 numbers this is several times faster than the same in
 TensorFlow, reads the memory-mapped bank without a copy of it, and makes both feeds give the very
@@ -14,6 +14,7 @@ import numpy as np
 from dstformer_jax.body.geometry import view
 from dstformer_jax.body.skeleton import H36M17
 
+from .framing import FRAMES, frame
 from .memory import empty
 from .sources import Source, SourceData
 
@@ -102,108 +103,6 @@ def clip_frames(
     return frame_ids(windows.spans[rows], resampled, data.source.frames, draws.resample)
 
 
-def gather(array: np.ndarray, ids: np.ndarray, flip: np.ndarray) -> np.ndarray:
-    """Frames [F, 17, 3] at ids int64 [B, T] -> [B, T, 17, 3]; left and right swapped where flip."""
-    joints = np.where(flip[:, None], H36M17.mirror, np.arange(H36M17.num_joints))
-    where = (ids * H36M17.num_joints)[..., None] + joints[:, None]
-    # "clip" only says that nothing needs to be checked: ids are right by construction.
-    return np.take(np.asarray(array).reshape(-1, 3), where, axis=0, mode="clip")
-
-
-def make_clips(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch:
-    """The clean batch of some windows: int [B] rows of data.windows, one for each draw.
-
-    Returns motion [B, T, 17, 3], target [B, T, 17, 3], confidence [B, T, 17], valid [B, T],
-    index [B] (= rows) and scale [B]: mm (of metres) or pixels of a normalised unit, 0 when the
-    source is stored normalised.
-    """
-    source = data.source
-    ids, valid = clip_frames(data, rows, draws)
-    shape = (len(rows), source.frames, H36M17.num_joints)
-    batch = {
-        "motion": empty(*shape, 3),
-        "target": empty(*shape, 3),
-        "confidence": empty(*shape),
-        "scale": empty(len(rows)),
-    }
-    fill = _fill_3d if source.supervision == "3d" else _fill_2d
-    axes = camera_axes(source, draws)
-    for first in range(0, len(rows), CHUNK):
-        some = slice(first, first + CHUNK)
-        part = {name: array[some] for name, array in batch.items()}
-        fill(part, data, ids[some], draws.rows(some), axes[some])
-    return batch | {"valid": valid, "index": rows.astype(np.int32)}
-
-
-def _fill_3d(
-    batch: Batch, data: SourceData, ids: np.ndarray, draws: ClipDraws, axes: np.ndarray
-) -> None:
-    """Target: the pose, seen from the drawn side. Motion: its x, y, or the stored detections."""
-    source = data.source
-    pose = gather(data.bank.pose, ids, draws.flip)
-    offset, factor = np.zeros((len(ids), 3), np.float32), np.ones(len(ids), np.float32)
-    if source.crop is None:
-        points = (len(ids), -1, 3)
-        np.matmul(pose.reshape(points), axes, out=batch["target"].reshape(points))
-    else:
-        planes = turn(pose, axes)
-        offset, factor = fill_square(planes, draws.ratio)
-        _interleave(planes, batch["target"])
-    if source.input == "motion":
-        detected = _channels(gather(data.bank.motion, ids, draws.flip), draws.flip)
-        for plane, start in zip(detected[:2], offset.T, strict=False):
-            plane -= start[:, None]
-            plane *= factor[:, None]
-        _interleave(detected, batch["motion"])
-        batch["confidence"][...] = batch["motion"][..., 2]
-    else:
-        batch["motion"][...] = batch["target"]
-        batch["motion"][..., 2] = batch["confidence"][...] = 1
-    batch["scale"][:] = 1000 / (source.scale * factor) if data.unit == "m" else 0
-
-
-def _fill_2d(
-    batch: Batch, data: SourceData, ids: np.ndarray, draws: ClipDraws, axes: np.ndarray
-) -> None:
-    """Target: the clean x, y, weighted by confidence. Joints that were not seen are zero."""
-    source = data.source
-    if source.input == "pose":
-        x, y, confidence = turn(gather(data.bank.pose, ids, draws.flip), axes)
-        confidence[...] = 1
-    else:
-        x, y, confidence = _channels(gather(data.bank.motion, ids, draws.flip), draws.flip)
-    half = np.ones(len(ids), np.float32)
-    if source.crop is not None:
-        half = crop_square(x, y, confidence, draws.ratio)
-    seen = confidence != 0
-    x *= seen
-    y *= seen
-    _interleave((x, y, confidence), batch["motion"])
-    batch["target"][...] = batch["motion"]
-    batch["target"][..., 2] = 0
-    batch["confidence"][...] = confidence.reshape(batch["confidence"].shape)
-    unit = 1000 / source.scale if source.input == "pose" else 1
-    batch["scale"][:] = 0 if data.unit == "normalised" else half * np.float32(unit)
-
-
-# x, y and z (or confidence) are worked on apart, [B, T * J] each: rows of 3 numbers are several
-# times as slow.
-Planes = np.ndarray | tuple[np.ndarray, np.ndarray, np.ndarray]
-
-
-def _channels(motion: np.ndarray, flip: np.ndarray) -> Planes:
-    """Motion [B, T, J, 3] apart, x mirrored where flip; joints have changed places already."""
-    planes = np.stack([motion[..., axis].reshape(len(motion), -1) for axis in range(3)])
-    planes[0] *= np.where(flip, np.float32(-1), np.float32(1))[:, None]
-    return planes
-
-
-def _interleave(planes: Planes, out: np.ndarray) -> None:
-    """Writes three [B, T * J] into [B, T, J, 3]."""
-    for axis, plane in enumerate(planes):
-        out[..., axis] = plane.reshape(out.shape[:-1])
-
-
 def camera_axes(source: Source, draws: ClipDraws) -> np.ndarray:
     """The drawn view times the source's scale, mirrored in x where flip: float32 [B, 3, 3].
 
@@ -218,50 +117,83 @@ def camera_axes(source: Source, draws: ClipDraws) -> np.ndarray:
     return axes
 
 
-def turn(pose: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """Pose [B, T, J, 3] times `camera_axes` [B, 3, 3]; x, y and z apart, [3, B, T * J]."""
-    points = pose.reshape(len(pose), -1, 3)
-    turned = np.matmul(axes.transpose(0, 2, 1), points.transpose(0, 2, 1))
-    return turned.transpose(1, 0, 2)
+def gather_clips(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch:
+    """What `framing.finish_clips` makes the batch of `make_clips` from: copies and draws alone.
 
-
-def fill_square(planes: Planes, ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scales each clip in place so that the square around it, times ratio [B], is [-1, 1].
-
-    planes: x, y and z apart, each [B, T * J]. x and y are centred on their bounding box over all
-    frames and joints; z is scaled alike and measured from the root of the first frame.
-    Returns what was subtracted [B, 3] and then multiplied [B].
+    Returns pose [B, T, 17, 3], detected [B, T, 17, 3] or both, as stored, axes [B, 3, 3], ratio
+    [B], flip bool [B], valid [B, T] and index [B].
     """
-    low = np.stack([plane.min(axis=1) for plane in planes[:2]], axis=1)
-    high = np.stack([plane.max(axis=1) for plane in planes[:2]], axis=1)
-    offset = np.concatenate([(low + high) / 2, planes[2][:, :1]], axis=1)
-    extent = (high - low).max(axis=1) * ratio
-    factor = (2 / np.where(extent > 0, extent, 2)).astype(np.float32)
-    for plane, start in zip(planes, offset.T, strict=True):
-        plane -= start[:, None]
-        plane *= factor[:, None]
-    return offset, factor
+    ids, valid = clip_frames(data, rows, draws)
+    frames = {name: gather(array, ids) for name, array in _stored(data).items()}
+    return frames | _camera(data, draws) | {"valid": valid, "index": rows.astype(np.int32)}
 
 
-def crop_square(
-    x: np.ndarray, y: np.ndarray, confidence: np.ndarray, ratio: np.ndarray
-) -> np.ndarray:
-    """`geometry.crop_scale` with ratio [B] of N points in B clips, each [B, N], in place.
+def make_clips(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch:
+    """The clean batch of some windows: int [B] rows of data.windows, one for each draw.
 
-    Returns half the side of each square, float32 [B]: what 1 is afterwards, in the unit before.
+    Returns motion [B, T, 17, 3], target [B, T, 17, 3], confidence [B, T, 17], valid [B, T],
+    index [B] (= rows) and scale [B]: mm (of metres) or pixels of a normalised unit, 0 when the
+    source is stored normalised.
     """
-    seen = confidence != 0
-    ends = [
-        (np.where(seen, plane, np.inf).min(axis=1), np.where(seen, plane, -np.inf).max(axis=1))
-        for plane in (x, y)
-    ]
-    extent = np.maximum(*(high - low for low, high in ends))
-    valid = (seen.sum(axis=1) >= 4) & (extent > 0)
-    half = np.where(valid, extent * ratio / 2, 1).astype(np.float32)
-    for plane, (low, high) in zip((x, y), ends, strict=True):
-        plane -= np.where(valid, (low + high) / 2, 0).astype(np.float32)[:, None]
-        plane /= half[:, None]
-    for plane in (x, y, confidence):
-        np.minimum(np.maximum(plane, np.float32(-1), out=plane), np.float32(1), out=plane)
-        plane[~valid] = 0
-    return half
+    ids, valid = clip_frames(data, rows, draws)
+    joints = (*ids.shape, H36M17.num_joints)
+    motion, target, confidence = empty(*joints, 3), empty(*joints, 3), empty(*joints)
+    scale, camera, stored = empty(len(rows)), _camera(data, draws), _stored(data)
+    for first in range(0, len(rows), CHUNK):
+        some = slice(first, first + CHUNK)
+        shot = {name: array[some] for name, array in camera.items()}
+        for name, array in stored.items():
+            shot[name] = gather_mirrored(array, ids[some], draws.flip[some])
+        framed = frame(shot, data)
+        _interleave(framed.motion, motion[some])
+        same = 0
+        if framed.target[0] is framed.motion[0]:  # so is y: a copy of rows is faster
+            target[some], same = motion[some], 2
+        _interleave(framed.target[same:], target[some, ..., same:])
+        _interleave((framed.confidence,), confidence[some, ..., None])
+        scale[some] = framed.scale
+    return {
+        "motion": motion,
+        "target": target,
+        "confidence": confidence,
+        "scale": scale,
+        "valid": valid,
+        "index": rows.astype(np.int32),
+    }
+
+
+def _stored(data: SourceData) -> dict[str, np.ndarray]:
+    """The arrays of the bank that clips of a source are made of."""
+    source = data.source
+    needed = (source.supervision == "3d" or source.input == "pose", source.input == "motion")
+    arrays = zip(FRAMES, (data.bank.pose, data.bank.motion), needed, strict=True)
+    return {name: array for name, array, is_needed in arrays if is_needed}
+
+
+def _camera(data: SourceData, draws: ClipDraws) -> dict[str, np.ndarray]:
+    """What `framing.frame` needs beside frames."""
+    axes = camera_axes(data.source, draws)
+    return {"axes": axes, "ratio": draws.ratio, "flip": draws.flip}
+
+
+def gather(array: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Frames [F, 17, 3] at ids int64 [B, T] -> [B, T, 17, 3]."""
+    out = empty(*ids.shape, *array.shape[1:])
+    # Frames as rows, which numpy copies each in one go. "clip" only says that nothing needs to be
+    # checked: ids are right by construction.
+    rows, places = np.asarray(array).reshape(len(array), -1), out.reshape(*ids.shape, -1)
+    np.take(rows, ids, axis=0, mode="clip", out=places)
+    return out
+
+
+def gather_mirrored(array: np.ndarray, ids: np.ndarray, flip: np.ndarray) -> np.ndarray:
+    """`gather`, then left and right joints change places where flip [B]; see `framing.swap`."""
+    clips = gather(array, ids)
+    clips[flip] = np.take(clips[flip], H36M17.mirror, axis=2, mode="clip")
+    return clips
+
+
+def _interleave(planes: tuple[np.ndarray, ...], out: np.ndarray) -> None:
+    """Writes C planes [B, T * J] into [B, T, J, C]."""
+    for axis, plane in enumerate(planes):
+        out[..., axis] = plane.reshape(out.shape[:-1])

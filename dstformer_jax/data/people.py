@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+from typing import Any
+
 import numpy as np
 
 from .clips import (
@@ -9,11 +12,11 @@ from .clips import (
     ClipDraws,
     camera_axes,
     clip_frames,
-    crop_square,
-    gather,
+    gather_clips,
+    gather_mirrored,
     make_clips,
-    turn,
 )
+from .framing import crop_square, finish_clips, turn
 from .memory import empty
 from .sources import SourceData
 
@@ -34,6 +37,25 @@ def make_batch(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch:
     return batch
 
 
+def gather_batch(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch:
+    """What `finish_batch` makes the batch of `make_batch` from, on the device.
+
+    Clips of supervision "label" are complete: nothing is corrupted in them, so a device is not
+    needed, and their people are cropped together after a move.
+    """
+    if data.source.supervision == "label":
+        return make_labelled(data, rows, draws)
+    batch = gather_clips(data, rows, draws)
+    if data.source.supervision == "body":
+        batch |= body_arrays(data, rows, draws)
+    return batch
+
+
+def finish_batch(batch: dict[str, Any], data: SourceData, xp: ModuleType) -> dict[str, Any]:
+    """The clean batch of what `gather_batch` gathered; xp as in `framing.finish_clips`."""
+    return batch if data.source.supervision == "label" else finish_clips(batch, data, xp)
+
+
 def make_labelled(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch:
     """A labelled batch.
 
@@ -45,12 +67,12 @@ def make_labelled(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch
     ids, valid = clip_frames(data, rows, draws)
     motion = empty(len(rows), source.persons, source.frames, 17, 3)
     if source.input == "pose":
-        planes = turn(gather(data.bank.pose, ids, draws.flip), camera_axes(source, draws))
-        motion[:, 0] = np.moveaxis(planes, 0, -1).reshape(motion[:, 0].shape)
+        planes = turn(gather_mirrored(data.bank.pose, ids, draws.flip), camera_axes(source, draws))
+        motion[:, 0] = np.stack(planes, axis=-1).reshape(motion[:, 0].shape)
         motion[..., 2] = 1
     else:
         for person, name in zip(range(source.persons), ("motion", "partner"), strict=False):
-            motion[:, person] = gather(getattr(data.bank, name), ids, draws.flip)
+            motion[:, person] = gather_mirrored(getattr(data.bank, name), ids, draws.flip)
         motion[..., 0] *= np.where(draws.flip, np.float32(-1), np.float32(1))[:, None, None, None]
     present = (motion[..., 2] != 0).any(axis=(2, 3))
     if draws.move is not None:
@@ -84,10 +106,10 @@ def move(motion: np.ndarray, ends: np.ndarray) -> None:
 
 
 def _crop(motion: np.ndarray, ratio: np.ndarray) -> None:
-    """`clips.crop_square` around all people of a clip together, in place."""
+    """`framing.crop_square` around all people of a clip together, in place."""
     x, y, confidence = (motion[..., axis].reshape(len(motion), -1) for axis in range(3))
-    crop_square(x, y, confidence, ratio)
-    for axis, plane in enumerate((x, y, confidence)):
+    planes, _ = crop_square((x, y, confidence), ratio)
+    for axis, plane in enumerate(planes):
         motion[..., axis] = plane.reshape(motion.shape[:-1])
 
 

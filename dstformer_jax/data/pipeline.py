@@ -18,13 +18,17 @@ import numpy as np
 from .clips import Batch, ClipDraws, draw_clips, frame_ids
 from .corrupt import SHIPPED, NoiseTable, corrupt
 from .memory import keep_freed_memory
-from .people import make_batch
+from .people import gather_batch, make_batch
 from .plan import EVALUATION_CLIPS, EVALUATION_KEYS, Draw, Plan, shard_keys, stream
-from .sources import NUM_SHARDS, SourceData
+from .sources import NUM_SHARDS, Source, SourceData
 
 FEEDS = ("tf", "numpy")
 PLACES = ("host", "device")
 AHEAD = 2  # batches made before they are asked for
+
+Clean = Callable[[int, int], Batch]  # (source, draw) -> batch
+Spoil = Callable[[dict[str, Any]], dict[str, Any]]  # batch -> batch
+Spoiler = Callable[[int, Any], Spoil]  # (source, array namespace) -> Spoil
 
 
 def open_plan(
@@ -56,31 +60,45 @@ def batches(
     corruption on the device.
 
     feed: "tf" | "numpy" (needs no TensorFlow; same clips, other corruption on the host).
-    corrupt_on: "host": motion comes corrupted as its source says; "device": clean.
+    corrupt_on: "host": motion comes corrupted as its source says; "device": nothing is computed
+      here, batches as `people.gather_batch` for `people.finish_batch` and `corrupt` there.
     shared: jitter and frame masks one for the whole batch (official), else for each clip (paper).
     """
     _check(feed, corrupt_on, plan, data)
     keep_freed_memory()
     shards = local_shards(process_index, process_count)
 
+    make = _maker(corrupt_on)
+
     def clean(source: int, draw: int) -> Batch:
         here = data[source]
         rows = shard_rows(shards, here.source.batch)
         rng = plan.generator(source, draw)
         draws = draw_clips(rng, here.source, here.resamples).rows(rows)
-        batch = make_batch(here, plan.windows(source, draw)[rows], draws)
+        batch = make(here, plan.windows(source, draw)[rows], draws)
         return batch | {"keys": plan.keys(source, draw)[shards]}
 
-    def spoil(source: int, xp: Any) -> Callable[[Any, Any], Any]:
-        here = data[source].source
-        on_host = corrupt_on == "host"
-        noise, mask = here.noise and on_host, here.mask and on_host
-        return lambda motion, keys: corrupt(
-            motion, keys, noise=noise, mask=mask, table=table, shared=shared, xp=xp
-        )
+    def spoil(source: int, xp: Any) -> Spoil:
+        return _spoil(data[source].source, corrupt_on, shared, table, xp)
 
     run = _tf_feed if feed == "tf" else _numpy_feed
     return run(plan, start_step, clean, spoil, threads)
+
+
+def _maker(corrupt_on: str) -> Callable[[SourceData, np.ndarray, ClipDraws], Batch]:
+    """What the host makes of a batch of windows."""
+    return make_batch if corrupt_on == "host" else gather_batch
+
+
+def _spoil(source: Source, corrupt_on: str, shared: bool, table: NoiseTable, xp: Any) -> Spoil:
+    """Corruption of a clean batch, where it belongs on the host and the source asks for any."""
+    if corrupt_on != "host" or not (source.noise or source.mask):
+        return lambda batch: batch
+    settings = {"noise": source.noise, "mask": source.mask, "table": table, "shared": shared}
+    return lambda batch: {
+        **batch,
+        "motion": corrupt(batch["motion"], batch["keys"], xp=xp, **settings),
+    }
 
 
 def _check(feed: str, corrupt_on: str, plan: Plan, data: Sequence[SourceData]) -> None:
@@ -111,20 +129,14 @@ def shard_rows(shards: slice, batch: int) -> slice:
     return slice(shards.start * each, shards.stop * each)
 
 
-Clean = Callable[[int, int], Batch]
-Spoil = Callable[[int, Any], Callable[[Any, Any], Any]]
-
-
 def _numpy_feed(
-    plan: Plan, start: int, clean: Clean, spoil: Spoil, threads: int
+    plan: Plan, start: int, clean: Clean, spoil: Spoiler, threads: int
 ) -> Iterator[tuple[Draw, Batch]]:
     spoilers = [spoil(source, np) for source in range(len(plan.sources))]
 
     def make(step: int) -> tuple[Draw, Batch]:
         draw = plan.step(step)
-        batch = clean(draw.source, draw.draw)
-        batch["motion"] = spoilers[draw.source](batch["motion"], batch["keys"])
-        return draw, batch
+        return draw, spoilers[draw.source](clean(draw.source, draw.draw))
 
     pool = ThreadPoolExecutor(threads, thread_name_prefix="clips")
     try:
@@ -140,7 +152,7 @@ def _numpy_feed(
 
 
 def _tf_feed(
-    plan: Plan, start: int, clean: Clean, spoil: Spoil, threads: int
+    plan: Plan, start: int, clean: Clean, spoil: Spoiler, threads: int
 ) -> Iterator[tuple[Draw, Batch]]:
     """One tf.data pipeline for each source, opened when first needed and read in plan order."""
     from ._tf import tnp
@@ -163,7 +175,7 @@ def _tf_feed(
 
 def _dataset(
     clean: Callable[[int], Batch],
-    spoil: Callable[[Any, Any], Any],
+    spoil: Spoil,
     draws: tuple[int, int],
     threads: int,
 ) -> Iterator[Batch]:
@@ -183,7 +195,7 @@ def _dataset(
         batch = dict(zip(names, arrays, strict=True))
         for name, array in batch.items():
             array.set_shape(example[name].shape)
-        return batch | {"motion": spoil(batch["motion"], batch["keys"])}
+        return spoil(batch)
 
     dataset = tf.data.Dataset.range(*draws).map(
         make, num_parallel_calls=threads, deterministic=True
@@ -208,7 +220,7 @@ def evaluation(
 
     Batches have one shape: the last is filled with copies of row 0, index -1 and valid False.
     Nothing is mirrored, short clips are resampled evenly; drawn views and crops, noise and masks
-    are the same in every call with the same seed.
+    are the same in every call with the same seed. corrupt_on: as in `batches`.
     """
     index = index_table(data)
     shards = local_shards(process_index, process_count)
@@ -236,15 +248,11 @@ def _evaluation_batch(
     taken = np.where(real, rows, 0)
     rng = np.random.Generator(stream(seed, EVALUATION_CLIPS, 0, number))
     draws = _evaluation_draws(data, index, rng, taken, shard_rows(shards, source.batch))
-    batch = make_batch(data, index["window"][taken], draws)
-    keys = shard_keys(stream(seed, EVALUATION_KEYS, 0, number))[shards]
-    if corrupt_on == "host":
-        batch["motion"] = corrupt(
-            batch["motion"], keys, noise=source.noise, mask=source.mask,
-            table=table, shared=shared, xp=np,
-        )  # fmt: skip
+    batch = _maker(corrupt_on)(data, index["window"][taken], draws)
     batch["valid"] &= real[:, None]
-    return batch | {"keys": keys, "index": np.where(real, rows, -1).astype(np.int32)}
+    batch["index"] = np.where(real, rows, -1).astype(np.int32)
+    batch["keys"] = shard_keys(stream(seed, EVALUATION_KEYS, 0, number))[shards]
+    return _spoil(source, corrupt_on, shared, table, np)(batch)
 
 
 def _evaluation_draws(

@@ -10,6 +10,7 @@ import optax
 
 from dstformer_jax.data import pipeline
 from dstformer_jax.data.corrupt import corrupt
+from dstformer_jax.data.people import finish_batch
 from dstformer_jax.data.sources import Source, SourceData
 from dstformer_jax.training import optim, parallel
 from dstformer_jax.training.experiment import Experiment, noise_table
@@ -18,14 +19,14 @@ from dstformer_jax.training.state import State
 
 Metrics = dict[str, jax.Array]
 Batch = dict[str, jax.Array]
-Corruption = Callable[[jax.Array, jax.Array], jax.Array]
+Prepare = Callable[[Batch], Batch]
 
 
 def make_step(
     experiment: Experiment,
     reduce: Reduce,
     supervision: str = "3d",
-    corruption: Corruption | None = None,
+    prepare: Prepare | None = None,
 ) -> Callable[[State, dict[str, jax.Array]], tuple[State, Metrics]]:
     """The pure train step of one kind of batch.
 
@@ -33,7 +34,7 @@ def make_step(
       experiment: gives network, task, optimiser, weights, frozen parameters and seed.
       reduce: global means and gathers, from the back end.
       supervision: what the batch's target is, "3d" | "2d" | "label" | "body".
-      corruption: (motion [B, T, J, 3], keys [S, 2]) -> motion, corruption on the device.
+      prepare: what the device does to a batch first, when the host has left it that.
 
     Returns:
       step(state, batch) -> (state, metrics); the metrics are global float32 scalars: "loss", each
@@ -62,8 +63,8 @@ def make_step(
         return total, ({"loss": total, **terms, **watched}, stats)
 
     def step(state: State, batch: dict[str, jax.Array]) -> tuple[State, Metrics]:
-        if corruption is not None:
-            batch = {**batch, "motion": corruption(batch["motion"], batch["keys"])}
+        if prepare is not None:
+            batch = prepare(batch)
         gradients, (metrics, stats) = jax.grad(loss, has_aux=True)(state.params, state, batch)
         gradients = reduce.gradients(gradients)
         updates, opt_state = experiment.optimizer.update(gradients, state.opt_state, state.params)
@@ -93,6 +94,7 @@ class Steps:
     def __init__(self, experiment: Experiment, backend: parallel.Jit):
         self._experiment, self._backend = experiment, backend
         self._on_device = experiment.config["data"].get("corrupt_on", "host") == "device"
+        self._data = {data.source.name: data for data in experiment.data}
         self._compiled: dict[tuple[Any, ...], Any] = {}
 
     def compile_all(self, state: State) -> None:
@@ -100,18 +102,22 @@ class Steps:
         for data in self._experiment.data:
             kind = self._kind(data.source)
             if kind not in self._compiled:
-                placed = self.place(data.source, example(data))
+                placed = self.place(data.source, self.example(data))
                 self._compiled[kind] = self.lower(data.source, state, placed).compile()
+
+    def example(self, data: SourceData) -> parallel.Batch:
+        """A batch like those that the source is trained on."""
+        return example(data, "device" if self._on_device else "host")
 
     def place(self, source: Source, batch: parallel.Batch) -> Batch:
         """The arrays that the step reads, on the devices: keys only where they are used."""
-        unused = set() if self._corruption(source) else {"keys"}
+        unused = set() if self._on_device and (source.noise or source.mask) else {"keys"}
         return self._backend.place({k: v for k, v in batch.items() if k not in unused})
 
     def lower(self, source: Source, state: Any, placed: Batch) -> Any:
         """The step of a source, lowered for these arguments."""
         step = make_step(
-            self._experiment, self._backend.reduce, source.supervision, self._corruption(source)
+            self._experiment, self._backend.reduce, source.supervision, self._prepare(source)
         )
         return self._backend.compile_step(step).lower(state, placed)
 
@@ -122,15 +128,16 @@ class Steps:
         return self._compiled[self._kind(source)](state, self.place(source, batch))
 
     def _kind(self, source: Source) -> tuple[Any, ...]:
-        corrupted = (source.noise, source.mask) if self._on_device else ()
-        return (source.frames, source.batch, source.supervision, *corrupted)
+        if self._on_device:  # crop, scale and corruption are part of the program
+            return (source.name,)
+        return (source.frames, source.batch, source.supervision)
 
-    def _corruption(self, source: Source) -> Corruption | None:
-        """Corruption on the device, when the config puts it there and the source wants any."""
-        if not self._on_device or not (source.noise or source.mask):
+    def _prepare(self, source: Source) -> Prepare | None:
+        """Finishes and corrupts the clips on the device, when the config puts that there."""
+        if not self._on_device:
             return None
-        settings = self._experiment.config["data"]
-        return partial(
+        settings, data = self._experiment.config["data"], self._data[source.name]
+        spoil = partial(
             corrupt,
             noise=source.noise,
             mask=source.mask,
@@ -138,12 +145,20 @@ class Steps:
             shared=settings.get("shared", False),
         )
 
+        def prepare(batch: Batch) -> Batch:
+            # An accelerator's default products have few bits, and these place the joints.
+            with jax.default_matmul_precision("highest"):
+                batch = finish_batch(batch, data, jnp)
+            return {**batch, "motion": spoil(batch["motion"], batch.get("keys"))}
 
-def example(data: SourceData) -> parallel.Batch:
+        return prepare
+
+
+def example(data: SourceData, corrupt_on: str = "host") -> parallel.Batch:
     """A batch of this process with the shapes and types of the training batches of a source."""
     batches, _ = pipeline.evaluation(
         data,
-        corrupt_on="device",
+        corrupt_on=corrupt_on,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )

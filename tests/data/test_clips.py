@@ -4,14 +4,7 @@ import pytest
 from dstformer_jax.body import geometry
 from dstformer_jax.body.skeleton import H36M17
 from dstformer_jax.data.bank import Bank, write_bank
-from dstformer_jax.data.clips import (
-    crop_square,
-    draw_clips,
-    fill_square,
-    frame_ids,
-    gather,
-    make_clips,
-)
+from dstformer_jax.data.clips import draw_clips, frame_ids, gather, gather_mirrored, make_clips
 from dstformer_jax.data.schema import Sequence
 from dstformer_jax.data.sources import Source, SourceData, Views
 
@@ -87,11 +80,13 @@ def test_padding_repeats_the_last_frame_and_marks_it():
     assert valid[1].all()
 
 
-def test_gather_mirrors_joints(bank):
-    ids = np.array([[3, 4], [50, 51]])
-    clips = gather(bank.pose, ids, np.array([False, True]))
+def test_gather_copies_frames_and_mirrors_joints(bank):
+    ids = np.array([[3, 4], [50, 50], [51, 7]])
+    flip = np.array([False, True, True])
+    np.testing.assert_array_equal(gather(bank.pose, ids), bank.pose[ids])
+    clips = gather_mirrored(bank.pose, ids, flip)
     np.testing.assert_array_equal(clips[0], bank.pose[3:5])
-    np.testing.assert_array_equal(clips[1], bank.pose[50:52][:, H36M17.mirror])
+    np.testing.assert_array_equal(clips[1:], bank.pose[ids[1:]][:, :, H36M17.mirror])
 
 
 def test_plain_3d_clip_is_the_pose(bank):
@@ -171,56 +166,6 @@ def test_training_on_fixed_views_draws_among_them():
     )
     assert {tuple(pair) for pair in pairs} == {tuple(pair) for pair in views.angles()}
     assert np.abs(counts - 1000).max() < 5 * np.sqrt(1000)
-
-
-def planes_of(clips):
-    return np.moveaxis(clips, -1, 0).reshape(3, len(clips), -1).copy()
-
-
-def cropped(motion, ratio):
-    planes = planes_of(motion)
-    crop_square(*planes, ratio)
-    return np.moveaxis(planes, 0, -1).reshape(motion.shape)
-
-
-@pytest.mark.parametrize("ratio", [0.25, 1.0, 2.0])
-def test_crop_square_is_crop_scale(ratio):
-    rng = np.random.default_rng(1)
-    motion = rng.uniform(100, 900, (6, 9, 17, 3)).astype(np.float32)
-    motion[..., 2] = rng.choice([0, 0.3, 1], (6, 9, 17))
-    motion[4, ..., 2] = 0
-    motion[4, 0, :3, 2] = 1  # three joints span nothing
-    motion[5] = [7.0, 9.0, 1.0]  # nor does a point
-    expected = geometry.crop_scale(motion, np.float32(ratio))
-    out = cropped(motion, np.full(6, ratio, np.float32))
-    np.testing.assert_allclose(out, expected, atol=2e-6)
-    assert (out[4:] == 0).all()
-    assert np.abs(out[0]).max() == 1
-
-
-def test_crop_square_is_the_official_crop_scale(golden):
-    arrays = golden("d_data")
-    for name in ("r11", "r22", "r13", "r025_1"):
-        motion = arrays["x"][:1].astype(np.float32)
-        ratio = np.float32(arrays[f"crop_scale/ratio_{name}"])[None]
-        motion = cropped(motion, ratio)
-        np.testing.assert_allclose(motion[0], arrays[f"crop_scale/{name}"], atol=2e-6)
-
-
-@pytest.mark.parametrize("frames", [1, 15, 16, 50, 243])
-def test_fill_square_finds_the_box_whatever_the_length(frames):
-    pose = np.random.default_rng(frames).normal(size=(3, frames, 17, 3)).astype(np.float32)
-    low, high = pose.min((1, 2)), pose.max((1, 2))
-    offset, factor = fill_square(planes_of(pose), np.ones(3, np.float32))
-    np.testing.assert_allclose(offset[:, :2], (low + high)[:, :2] / 2, atol=1e-6)
-    np.testing.assert_allclose(2 / factor, (high - low)[:, :2].max(1), rtol=1e-6)
-
-
-def test_fill_square_survives_a_person_without_extent():
-    planes = planes_of(np.ones((1, 4, 17, 3), np.float32))
-    _, factor = fill_square(planes, np.ones(1, np.float32))
-    assert (planes == 0).all()
-    assert factor == 1
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pytest
 from dstformer_jax.body import geometry
 from dstformer_jax.data import pipeline
 from dstformer_jax.data.bank import Bank, write_bank
+from dstformer_jax.data.people import finish_batch
 from dstformer_jax.data.schema import Sequence
 from dstformer_jax.data.sources import Source, SourceData, Views
 
@@ -60,6 +61,11 @@ def run(plan, data, start=0, **settings):
     return list(pipeline.batches(plan, data, start, **settings))
 
 
+def finished(batches, data):
+    """What the device makes of the batches, but for the corruption."""
+    return [(draw, finish_batch(batch, data[draw.source], np)) for draw, batch in batches]
+
+
 def assert_same(left, right, names=None):
     assert len(left) == len(right) > 0
     for (draw, one), (other_draw, other) in zip(left, right, strict=True):
@@ -102,13 +108,34 @@ def test_epochs_differ_in_views_and_noise(whole):
     assert all(np.abs(clips[0] - clips[1]).max() > 0.05 for clips in pairs)
 
 
-def test_both_feeds_give_the_same_clips(plan, data):
-    tensorflow = run(plan, data, corrupt_on="device")
-    assert_same(tensorflow, run(plan, data, corrupt_on="device", feed="numpy"))
+@pytest.fixture(scope="module")
+def gathered(plan, data):
+    return run(plan, data, corrupt_on="device", feed="numpy")
 
 
-def test_corruption_is_on_the_motion_alone_and_where_the_source_asks(plan, data, whole):
-    clean = run(plan, data, corrupt_on="device", feed="numpy")
+def test_both_feeds_give_the_same_clips(plan, data, gathered):
+    assert_same(run(plan, data, corrupt_on="device"), gathered)
+
+
+def test_the_device_is_left_stored_frames_and_draws(data, bank, gathered):
+    for draw, batch in gathered:
+        source, windows = SOURCES[draw.source], data[draw.source].windows
+        name = {"pose": "pose", "motion": "detected"}[source.input]
+        shapes = {key: array.shape for key, array in batch.items()}
+        assert shapes == {
+            name: (source.batch, source.frames, 17, 3), "axes": (source.batch, 3, 3),
+            "ratio": (source.batch,), "flip": (source.batch,), "index": (source.batch,),
+            "valid": (source.batch, source.frames), "keys": (8, 2),
+        }  # fmt: skip
+        for row, window in enumerate(batch["index"]):
+            if not windows.resampled[window]:
+                start = windows.spans[window, 0]
+                stored = getattr(bank, source.input)[start : start + source.frames]
+                np.testing.assert_array_equal(batch[name][row], stored)
+
+
+def test_corruption_is_on_the_motion_alone_and_where_the_source_asks(data, whole, gathered):
+    clean = finished(gathered, data)
     assert_same(whole, clean, ["target", "confidence", "valid", "scale", "index", "keys"])
     gone = np.zeros(2)
     for (draw, corrupted), (_, plain) in zip(whole, clean, strict=True):
@@ -136,11 +163,15 @@ def test_restart_at_any_step(plan, data, whole, feed, start):
     assert_same(run(plan, data, start, feed=feed), expected[start:])
 
 
-@pytest.mark.parametrize("feed", ["tf", "numpy"])
+@pytest.mark.parametrize(("feed", "place"), [("tf", "host"), ("numpy", "host"), ("tf", "device")])
 @pytest.mark.parametrize(("process", "processes"), [(1, 2), (2, 4), (7, 8)])
-def test_processes_share_the_same_batches(plan, data, whole, feed, process, processes):
-    expected = whole if feed == "tf" else run(plan, data, feed=feed)
-    mine = run(plan, data, feed=feed, process_index=process, process_count=processes)
+def test_processes_share_the_same_batches(
+    plan, data, whole, gathered, feed, place, process, processes
+):
+    expected = {"tf": whole, "numpy": None}[feed] if place == "host" else gathered
+    expected = expected or run(plan, data, feed=feed)
+    settings = {"feed": feed, "corrupt_on": place}
+    mine = run(plan, data, **settings, process_index=process, process_count=processes)
     share = [
         (draw, {name: np.split(array, processes)[process] for name, array in batch.items()})
         for draw, batch in expected
@@ -228,7 +259,10 @@ def test_evaluation_is_the_same_every_time_and_on_every_process(bank):
     data = SourceData.of(source, bank)
 
     def motion(*args, **kwargs):
-        return np.stack([b["motion"] for b in pipeline.evaluation(data, *args, **kwargs)[0]])
+        batches, _ = pipeline.evaluation(data, *args, **kwargs)
+        if kwargs.get("corrupt_on") == "device":
+            batches = [finish_batch(batch, data, np) for batch in batches]
+        return np.stack([batch["motion"] for batch in batches])
 
     np.testing.assert_array_equal(motion(3), motion(3))
     assert (motion(3) != motion(4)).any()

@@ -1,4 +1,4 @@
-"""The train step: the weighted sum, frozen parameters, corruption on the device."""
+"""The train step: the weighted sum, frozen parameters, clips finished on the device."""
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ class Trainer:
     def train(self, steps=1, keys=0):
         """State and metrics after some steps, in numpy."""
         source, state, metrics = self.experiment.data[0].source, self.start(), {}
-        batch = example(self.experiment.data[0])
+        batch = self.steps.example(self.experiment.data[0])
         batch["keys"] = np.random.default_rng(keys).integers(0, 2**32, (8, 2), np.uint32)
         for _ in range(steps):
             state, metrics = self.steps(source, state, batch)
@@ -78,10 +78,63 @@ def test_corruption_on_the_device_is_the_same_on_1_and_8(one_source):
     assert abs(losses[2] - losses[0]) > 1e-4
 
 
-def test_the_example_has_the_shapes_of_training_batches(make_experiment):
+@pytest.fixture(scope="module")
+def framed(make_experiment):
+    """(place, back end, devices) -> losses and parameters of cropped, mirrored, clean clips."""
+    settings = {"dataset": "walks", "frames": 9, "stride": 9, "batch": 8, "flip": True}
+    settings |= {"crop": (0.5, 1.5), "scale": 0.3}
+    sources = {"walks": settings, "flat": {**settings, "supervision": "2d"}}
+    weights = {"mpjpe": 1.0, "velocity": 2.0, "reprojection": 1.0}
+
+    def train(place, *where):
+        experiment = make_experiment(
+            sources=sources, weights=weights, epochs=1, data__corrupt_on=place
+        )
+        trainer = Trainer(experiment, *where)
+        state, losses = trainer.start(), []
+        feed = pipeline.batches(experiment.plan, experiment.data, feed="numpy", corrupt_on=place)
+        for draw, batch in feed:
+            state, metrics = trainer.steps(experiment.plan.sources[draw.source], state, batch)
+            losses.append(metrics["loss"])
+        return jax.device_get((losses, state.params))
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def framed_on_host(framed):
+    return framed("host", "jit", jax.devices()[:1])
+
+
+@pytest.mark.parametrize(("name", "devices"), [("pmap", 8), ("jit", 8), ("jit", 1)])
+def test_clips_finished_on_the_device_train_as_those_of_the_host(
+    framed, framed_on_host, name, devices
+):
+    losses, params = framed("device", name, jax.devices()[:devices])
+    assert len(losses) > 4
+    np.testing.assert_allclose(losses, framed_on_host[0], rtol=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), params, framed_on_host[1]
+    )
+
+
+def test_clips_are_finished_with_exact_products(one_source):
+    """An accelerator would round views to bfloat16 or TF32 by default."""
+    experiment = one_source(data__corrupt_on="device")
+    steps, data = Steps(experiment, parallel.backend("jit")), experiment.data[0]
+    batch = steps.place(data.source, steps.example(data))
+    text = jax.jit(steps._prepare(data.source)).lower(batch).as_text()
+    products = [line for line in text.splitlines() if "dot_general" in line]
+    assert len(products) == 1
+    assert "precision = [HIGHEST, HIGHEST]" in products[0]
+
+
+@pytest.mark.parametrize("place", ["host", "device"])
+def test_the_example_has_the_shapes_of_training_batches(make_experiment, place):
     experiment = make_experiment()
-    for draw, batch in pipeline.batches(experiment.plan, experiment.data, 10, feed="numpy"):
-        expected = example(experiment.data[draw.source])
+    feed = pipeline.batches(experiment.plan, experiment.data, 10, feed="numpy", corrupt_on=place)
+    for draw, batch in feed:
+        expected = example(experiment.data[draw.source], place)
         assert {k: (v.shape, v.dtype) for k, v in batch.items()} == {
             k: (v.shape, v.dtype) for k, v in expected.items()
         }
