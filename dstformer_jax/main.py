@@ -149,8 +149,8 @@ def parse(arguments: Sequence[str]) -> flags.FlagValues:
     flags.DEFINE_bool("help", False, "Shows this help.", flag_values=values)
     try:
         rest = values(list(arguments))
-    except (flags.Error, AttributeError, KeyError, TypeError) as error:
-        raise ValueError(one_line(error)) from error
+    except Exception as error:  # a config file may raise anything
+        raise ValueError(why(error, arguments)) from error
     if values.help:
         print(f"{__doc__}\n{values.main_module_help()}\n{values.get_help()}")
         sys.exit(0)
@@ -159,6 +159,20 @@ def parse(arguments: Sequence[str]) -> flags.FlagValues:
     if values.config is None or (values.workdir is None and values.mode != "plan"):
         raise ValueError("expected --config=configs/NAME.py[:variant] and --workdir=DIR")
     return values
+
+
+def why(error: BaseException, arguments: Sequence[str]) -> str:
+    """Why a command line cannot be read: of a config file that failed, its own error."""
+    cause = error
+    if isinstance(error, flags.Error) and "Error whilst parsing config file" in str(error):
+        while cause.__context__ is not None:
+            cause = cause.__context__
+    if isinstance(cause, KeyError):
+        return f"got a key that the config does not have: {one_line(cause)}"
+    if isinstance(cause, (flags.Error, ValueError, AttributeError, OSError)):
+        return one_line(cause)
+    file = next((each for each in arguments if each.startswith("--config=")), "the config file")
+    return f"got {file}, which raises {type(cause).__name__}: {one_line(cause)}"
 
 
 def one_line(error: BaseException) -> str:

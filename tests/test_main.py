@@ -131,6 +131,10 @@ def test_plan_train_eval_and_fine_tuning(config, tmp_path, capsys):
         ),
         (["--config={config}:fast", "--workdir={tmp}"], ["got variant 'fast', expected 'slow'"]),
         (["--config=absent.py", "--workdir={tmp}"], ["absent.py"]),
+        (["--config={config}", "--mode=plan", "--config.sources.runs=None"], ["'runs'"]),
+        (["--config={config}", "--mode=plan", "--config.model.depth=0"], ["model.depth=0"]),
+        (["--config={config}", "--mode=plan", "--config.checkpoint.keep=0"], ["checkpoint.keep=0"]),
+        (["--config={config}", "--mode=plan", "--config.eval.every=-1"], ["eval.every=-1"]),
         (["--config={config}", "--workdir={tmp}", "--config.init_from=x.bin"], ["x.bin"]),
         (
             ["--config={config}", "--workdir={tmp}", "--config.sources.walks.dataset=runs"],
@@ -169,6 +173,31 @@ def test_mistakes_are_one_line_and_exit_2(config, tmp_path, capsys, arguments, w
     assert run(*filled) == 2
     told = capsys.readouterr().err
     assert told.startswith("error: ")
+    assert told.count("\n") == 1
+    for word in words:
+        assert word in told
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("no Python", ["SyntaxError", "line 1"]),
+        ("import no_such_module", ["ModuleNotFoundError", "no_such_module"]),
+        ("def get_config(): return 1 / 0", ["ZeroDivisionError"]),
+        ("def get_config(): raise ValueError('got no luck')", ["error: got no luck"]),
+        ("def get_config(): pass", ["--config=configs/NAME.py"]),
+        (
+            "import ml_collections as m\ndef get_config(): return m.ConfigDict({'seed': 0})",
+            ["got a config without data, epochs", "configs.common.base()"],
+        ),
+    ],
+)
+def test_config_files_that_fail_are_one_line_and_exit_2(tmp_path, capsys, text, words):
+    (tmp_path / "mine.py").write_text(text)
+    assert run(f"--config={tmp_path / 'mine.py'}", "--mode=plan") == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert "Traceback" not in told
     assert told.count("\n") == 1
     for word in words:
         assert word in told

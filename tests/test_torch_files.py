@@ -220,6 +220,17 @@ class TestAgainstPyTorch:
             np.testing.assert_array_equal(state_dict[key], expected.numpy())
             assert state_dict[key].dtype == expected.numpy().dtype
 
+    @pytest.mark.parametrize(
+        "content",
+        [b"", b"hello", b"\xff" * 40, b"\x80\x02h\x05."],
+        ids=lambda content: str(content),
+    )
+    @pytest.mark.parametrize("name", ["a.bin", "a.safetensors"])
+    def test_files_of_no_format_are_refused(self, tmp_path, name, content):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{name}.*expected a file of weights"):
+            read_torch_file(tmp_path / name)
+
     def test_legacy_files_with_code_are_refused(self, tmp_path):
         buffer = io.BytesIO()
         self.torch.save({"model": Trap()}, buffer, _use_new_zipfile_serialization=False)

@@ -167,7 +167,9 @@ def fit(detected: np.ndarray, true: np.ndarray, span: float = SHIPPED.span) -> d
     detected [..., J, 3], true [..., J, 2 or more], normalised. Joints detected with confidence 0
     or more than FAR off are left out; "left_out" counts the latter.
     """
-    if detected.shape[:-1] != true.shape[:-1] or detected.shape[-1] != 3 or true.shape[-1] < 2:
+    numbers = all(array.dtype.kind in "fiu" for array in (detected, true))
+    same = detected.ndim > 1 and detected.shape[:-1] == true.shape[:-1]
+    if not numbers or not same or detected.shape[-1] != 3 or true.shape[-1] < 2:
         raise ValueError(
             f"got detected {detected.shape} and true {true.shape}, expected [..., J, 3] "
             "(x, y, confidence) and [..., J, 2 or more] of the same frames"

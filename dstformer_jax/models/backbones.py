@@ -16,6 +16,8 @@ from dstformer_jax.models import dstformer, poseformer, tcn
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 DEFAULT = "dstformer"
+POSITIVE = ("dim_feat", "dim_rep", "depth", "num_heads", "mlp_ratio", "num_joints", "maxlen")
+RATES = ("dropout", "attention_dropout", "drop_path")
 
 
 class Kind(NamedTuple):
@@ -68,7 +70,9 @@ def backbone_fields(model: Mapping[str, Any]) -> dict[str, Any]:
         if dtype not in DTYPES:
             raise ValueError(f"got model.dtype={dtype!r}, expected one of {sorted(DTYPES)}")
         fields["dtype"] = DTYPES[dtype]
-    return {**(kind.sizes[size] if size else {}), **fields}
+    fields = {**(kind.sizes[size] if size else {}), **fields}
+    _check_numbers(fields)
+    return fields
 
 
 def forward_flops(backbone: Any, frames: int, dim_out: int = 3) -> int:
@@ -99,6 +103,16 @@ def _fields_of(module: type[nn.Module]) -> dict[str, Any]:
     """Names and defaults of a module's fields."""
     fields = dataclasses.fields(module)  # pyright: ignore[reportArgumentType]
     return {f.name: f.default for f in fields if f.name not in ("parent", "name")}
+
+
+def _check_numbers(fields: Mapping[str, Any]) -> None:
+    """Raises ValueError for sizes that make no network and rates that are none."""
+    for name in POSITIVE:
+        if not fields.get(name, 1) > 0:
+            raise ValueError(f"got model.{name}={fields[name]}, expected more than 0")
+    for name in RATES:
+        if not 0 <= fields.get(name, 0) < 1:
+            raise ValueError(f"got model.{name}={fields[name]}, expected 0 <= rate < 1")
 
 
 def _check_foreign(backbone: str, field: str, value: Any, valid: list[str]) -> None:

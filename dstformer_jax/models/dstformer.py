@@ -244,6 +244,11 @@ class DSTformer(nn.Module):
             got, expected = getattr(self, field), get_args(choices)
             if got not in expected:
                 raise ValueError(f"got model.{field}={got!r}, expected one of {expected}")
+        if self.dim_feat < self.num_heads:
+            raise ValueError(
+                f"got model.num_heads={self.num_heads} of {self.dim_feat} channels, expected at "
+                "most a head a channel"
+            )
         if self.scan_layers and self.drop_path:
             raise ValueError(
                 f"got model.scan_layers=True with model.drop_path={self.drop_path}, expected "

@@ -22,6 +22,7 @@ from dstformer_jax.training import optim
 from dstformer_jax.training.evaluate import check_groups
 
 Config = Mapping[str, Any]
+NEEDED = ("data", "epochs", "eval", "model", "optim", "seed", "sources", "task", "weights")
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,11 @@ def build(config: Any) -> Experiment:
       ValueError: anything in the config that cannot work: a name, a path, a size.
     """
     config = plain(config)
+    if missing := [key for key in NEEDED if key not in config]:
+        raise ValueError(
+            f"got a config without {', '.join(missing)}, expected {', '.join(NEEDED)}; "
+            "do start from configs.common.base()"
+        )
     task = build_task(config["task"], config["weights"])
     data = open_sources(config["sources"], config["data"]["path"])
     tests = open_sources(tested(config["eval"]), config["data"]["path"])
@@ -79,6 +85,7 @@ def build(config: Any) -> Experiment:
         task = task.with_data(data, tests)
     network = build_network(config["model"], task.head, task.head_settings)
     check_data(config["data"])
+    check_rhythm(config)
     check_evaluation(config["eval"], [item.source.name for item in tests])
     order = config["data"].get("order", "shuffled")
     plan = pipeline.open_plan(data, config["epochs"], config["seed"], order)
@@ -183,6 +190,20 @@ def noise_table(settings: Config) -> NoiseTable:
             f"got data.mask_joints, data.mask_frames {shares}, expected 0 <= share < 1"
         )
     return dataclasses.replace(table, **given)
+
+
+def check_rhythm(config: Config) -> None:
+    """Raises ValueError for negative counts of steps or epochs, and for no checkpoint to keep."""
+    least = {
+        "log_every": (config, "log_every", 0),
+        "eval.every": (config["eval"], "every", 0),
+        "checkpoint.every": (config.get("checkpoint", {}), "every", 0),
+        "checkpoint.archive": (config.get("checkpoint", {}), "archive", 0),
+        "checkpoint.keep": (config.get("checkpoint", {}), "keep", 1),
+    }
+    for name, (settings, key, low) in least.items():
+        if settings.get(key, low) < low:
+            raise ValueError(f"got {name}={settings[key]}, expected {low} or more")
 
 
 def check_evaluation(settings: Config, sources: Collection[str]) -> None:

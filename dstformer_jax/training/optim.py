@@ -40,6 +40,14 @@ def settings(optim: Mapping[str, Any]) -> dict[str, Any]:
     for key, valid in (("name", NAMES), ("schedule", ("epoch", "cosine", "constant"))):
         if chosen[key] not in valid:
             raise ValueError(f"got optim.{key}={chosen[key]!r}, expected one of {valid}")
+    for key in ("learning_rate", "lr_decay", "warmup", "final", "weight_decay", "clip"):
+        if not chosen[key] >= 0:
+            raise ValueError(f"got optim.{key}={chosen[key]}, expected 0 or more")
+    if any(isinstance(pair, str) or len(pair) != 2 for pair in chosen["lr_mult"]):
+        raise ValueError(
+            f"got optim.lr_mult={chosen['lr_mult']!r}, expected pairs, "
+            "such as (('backbone/*', 0.1),)"
+        )
     return chosen
 
 

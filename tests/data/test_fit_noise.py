@@ -88,6 +88,10 @@ def test_user_errors_are_one_line(tmp_path, capsys):
     assert "none.npy" in capsys.readouterr().err
     assert main([f"--detected={tmp_path}/a.npy", f"--true={tmp_path}/a.npy", output]) == 2
     assert "0 usable detections" in capsys.readouterr().err
+    for odd in (np.float64(3), np.array(["a", "b"]), np.zeros(5)):
+        np.save(tmp_path / "odd.npy", odd)
+        assert main([f"--detected={tmp_path}/odd.npy", f"--true={tmp_path}/odd.npy", output]) == 2
+        assert "of the same frames" in capsys.readouterr().err
     for name, content in (("empty.npy", b""), ("broken.npz", b"PK\x03\x04 no archive")):
         (tmp_path / name).write_bytes(content)
         assert main([f"--detected={tmp_path}/{name}", f"--true={tmp_path}/b.npy", output]) == 2

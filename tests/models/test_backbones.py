@@ -82,6 +82,9 @@ def test_bfloat16_computes_in_half_precision(name):
         ({"backbone": "poseformer", "channels": 4}, r"model\.channels, expected one of .*dim_feat"),
         ({"backbone": "tcn", "size": "tiny"}, "size='tiny', expected one of"),
         ({"backbone": "tcn", "dtype": "float8"}, "dtype='float8'"),
+        ({"num_heads": 0}, "num_heads=0, expected more than 0"),
+        ({"backbone": "tcn", "depth": -1}, "depth=-1, expected more than 0"),
+        ({"drop_path": 1.0}, "drop_path=1.0, expected 0 <= rate < 1"),
     ],
 )
 def test_wrong_settings_are_named(model, message):
