@@ -181,6 +181,8 @@ def source(dataset: str, **settings: object) -> ConfigDict:
         "persons": 1,
         "move": False,
         "per_class": 0,
+        "limit_per_class": 0,
+        "limit_seed": 0,
     }
     if unknown := set(settings) - set(fields):
         raise ValueError(f"got source fields {sorted(unknown)}, expected {sorted(fields)}")

@@ -82,6 +82,8 @@ class Source:
     persons: int = 1  # people in a clip of supervision "label"
     move: bool = False  # labels: a drawn turn, scale and shift that change along the clip
     per_class: int = 0  # labels: batches of this many clips of each class; 0: any clips
+    limit_per_class: int = 0  # labels: knows so many clips of each class, repeated; 0: all
+    limit_seed: int = 0  # which clips these are
 
     def __post_init__(self) -> None:
         if isinstance(self.views, Mapping):
@@ -132,10 +134,14 @@ def _check(source: Source) -> None:
     if source.crop is not None and not 0 < source.crop[0] <= source.crop[1]:
         raise ValueError(f"got crop {source.crop} in {where}, expected 0 < low <= high")
     if source.supervision != "label" and (
-        source.persons > 1 or source.move or source.per_class or source.window == "whole"
+        source.persons > 1
+        or source.move
+        or source.per_class
+        or source.limit_per_class
+        or source.window == "whole"
     ):
         raise ValueError(
-            f"got persons, move, per_class or window='whole' in {where}, "
+            f"got persons, move, per_class, limit_per_class or window='whole' in {where}, "
             f"expected them with supervision 'label', not {source.supervision!r}"
         )
     if source.supervision == "label" and (source.noise or source.mask):
@@ -145,6 +151,8 @@ def _check(source: Source) -> None:
             f"got per_class {source.per_class} in {where}, expected 2 or more that divide the "
             f"batch of {source.batch}"
         )
+    if source.limit_per_class < 0:
+        raise ValueError(f"got limit_per_class {source.limit_per_class} in {where}, expected 0 up")
     if source.persons > 1 and source.input == "pose":
         raise ValueError(f"got two persons with input 'pose' in {where}, expected input 'motion'")
     if source.views is not None and source.input == "motion":
@@ -166,7 +174,7 @@ class Windows:
         return len(self.spans)
 
     def where(self, keep: np.ndarray) -> Windows:
-        """The windows where `keep` [N] is True."""
+        """The windows where `keep` (bool [N]) is True, or those that it numbers (int)."""
         return Windows(self.spans[keep], self.sequence[keep], self.resampled[keep])
 
 
@@ -209,6 +217,24 @@ def index_windows(
     )
 
 
+def few(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Numbers of `count` clips of each class, repeated to as many as all clips are.
+
+    So a pass over few clips is as many steps as one over all: budgets stay equal. Fewer clips of
+    the same seed are among more of them.
+
+    labels: int [N]. Returns int64 [N].
+    """
+    rng = np.random.default_rng(seed)
+    members = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+    return np.resize(np.concatenate([rows[:count] for rows in members]), len(labels))
+
+
+def _labels(bank: Bank) -> np.ndarray:
+    """The label of every sequence, int32 [S]; -1 where it is not known."""
+    return np.array([row.get("label", -1) for row in bank.sequences], np.int32)
+
+
 @dataclass(frozen=True, eq=False)
 class SourceData:
     """A source with its frames and windows."""
@@ -234,6 +260,9 @@ class SourceData:
             )
         if source.root_seen:
             windows = windows.where(np.asarray(bank.motion)[windows.spans[:, 0], 0, 2] > 0)
+        if source.limit_per_class:
+            labels = _labels(bank)[windows.sequence]
+            windows = windows.where(few(labels, source.limit_per_class, source.limit_seed))
         if not len(windows):
             raise ValueError(
                 f"got no clip of {source.frames} frames from {bank.path}, expected at least one; "
@@ -249,8 +278,7 @@ class SourceData:
     @cached_property
     def labels(self) -> np.ndarray:
         """The label of every clip, int32 [N]; -1 where it is not known."""
-        labels = np.array([row.get("label", -1) for row in self.bank.sequences], np.int32)
-        return labels[self.windows.sequence]
+        return _labels(self.bank)[self.windows.sequence]
 
     @property
     def unit(self) -> str:

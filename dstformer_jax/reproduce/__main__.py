@@ -9,10 +9,12 @@ and, of figures, NAME.png. Stopped at any moment, the same command goes on.
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from dstformer_jax.reproduce import ablations, figures, fusion, tables, unavailable
+from dstformer_jax.reproduce import ablations, figures, fusion, recognition, tables, unavailable
 from dstformer_jax.reproduce.arms import SCALES, Scale
+from dstformer_jax.reproduce.cells import Pretrained
 from dstformer_jax.reproduce.engine import Grid
 from dstformer_jax.reproduce.figures import Drawing
 from dstformer_jax.reproduce.report import Study, write
@@ -20,25 +22,29 @@ from dstformer_jax.reproduce.report import Study, write
 STUDIES: dict[str, Callable[[Scale, int], Study]] = {
     **ablations.TABLES,
     **unavailable.STUDIES,
+    **recognition.STUDIES,
     "figure3": figures.figure3,
     "figure4": fusion.figure4,
     "figure5": fusion.figure5,
     "figure7": figures.figure7,
     "robustness": lambda _, seeds: tables.robustness_study(seeds),
     "narrow": lambda _, seeds: tables.narrow_study(seeds),
+    "pose3d": tables.pose_study,
 }
 DRAWINGS: dict[str, Drawing] = {
     "figure3": figures.draw_figure3,
     "figure4": fusion.draw_figure4,
     "figure5": fusion.draw_figure5,
     "figure7": figures.draw_figure7,
+    "few": recognition.draw_few,
+    "pose3d": figures.draw_figure3,
 }
 
 
 def reproduce(name: str, scale: Scale, seeds: int, grid: Grid, output: Path) -> str:
     """Runs and writes one table or figure; returns its page.
 
-    Where a dataset is not prepared nothing is run, and the page says so.
+    What needs a dataset that is not prepared is not run, and the page says so.
 
     Raises:
       ValueError: a run that failed; what is finished has been written.
@@ -46,8 +52,7 @@ def reproduce(name: str, scale: Scale, seeds: int, grid: Grid, output: Path) -> 
     study = STUDIES[name](scale, seeds)
     missing = grid.missing(study.cells)
     try:
-        if not missing:
-            grid.run(study.cells)
+        grid.run(cell for cell in study.cells if not grid.missing([cell]))
     finally:
         page = write(study, grid, name, output, scale.name, missing)
         if name in DRAWINGS:
@@ -64,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="prepared data")
     parser.add_argument("--workdir", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--output", type=Path, help="folder of the pages [WORKDIR/pages]")
+    parser.add_argument("--pretrained", type=Path, help="workdir or file that `finetuned` means")
     parser.add_argument("--scale", choices=sorted(SCALES), default="small", help="[small]")
     parser.add_argument("--seeds", type=int, help="runs of each arm [small: 2, paper: 5]")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once, a core each [1]")
@@ -74,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seeds = scale.seeds if values.seeds is None else values.seeds
         if seeds < 1:
             raise ValueError(f"got --seeds={seeds}, expected 1 or more")
+        if values.pretrained:
+            scale = replace(scale, given=Pretrained.open(values.pretrained))
         values.workdir.mkdir(parents=True, exist_ok=True)
         workdir, data = values.workdir.resolve(), values.data.resolve()
         grid = Grid(workdir, data, values.jobs, extra, train=not values.no_train)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dstformer_jax.reproduce.cells import Cell
+from dstformer_jax.reproduce.cells import Cell, Pretrained
 
 Overrides = tuple[tuple[str, Any], ...]
 VIDEOS = ("posetrack", "instavariety")
@@ -41,6 +41,7 @@ class Scale:
     sizes: tuple[tuple[str, Overrides], ...]
     backbones: tuple[tuple[str, Overrides], ...]
     seeds: int
+    given: Pretrained | None = None  # --pretrained: what recognition and mocap pose start from
 
     def pose(self, seeds: int, *overrides: tuple[str, Any]) -> tuple[Cell, ...]:
         """3D pose from scratch, a cell a seed."""

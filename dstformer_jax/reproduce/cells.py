@@ -13,6 +13,7 @@ from typing import Any
 
 from dstformer_jax import main
 from dstformer_jax.models.network import build_network, parameter_count
+from dstformer_jax.training import checkpoint
 from dstformer_jax.training.experiment import plain
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,17 +22,45 @@ UNNAMED = ("log_every", "peak_tflops", "profile", "checkpoint")  # change no res
 
 
 @dataclass(frozen=True)
+class Pretrained:
+    """Weights that were trained outside of the grid.
+
+    path: a workdir or a PyTorch file. key: of what is in it, wherever it lies: twelve hexadecimal
+    digits of the run's configuration and the step, or of the file's bytes.
+    """
+
+    path: Path
+    key: str
+
+    @classmethod
+    def open(cls, path: Path) -> Pretrained:
+        """Looks into a workdir or file.
+
+        Raises:
+          ValueError: no checkpoint there.
+        """
+        path = path.resolve()
+        if path.is_file():
+            return cls(path, hashlib.sha256(path.read_bytes()).hexdigest()[:12])
+        step = checkpoint.best_step(path)
+        config = checkpoint.read_info(path, step)["config"]
+        config = {k: v for k, v in config.items() if k not in (*UNNAMED, "init_from")}
+        config["data"] = _without_places(config["data"])
+        return cls(path, _digest({"config": config, "step": step}))
+
+
+@dataclass(frozen=True)
 class Cell:
     """One run of `dstformer_jax.main`.
 
     config: "configs/FILE.py:variant". overrides: pairs of a config key and its value, such as
-    ("model.depth", 2). start: a cell whose trained weights this one begins with.
+    ("model.depth", 2). start: whose trained weights this one begins with.
     """
 
     config: str
     overrides: tuple[tuple[str, Any], ...] = ()
     seed: int = 0
-    start: Cell | None = None
+    start: Cell | Pretrained | None = None
 
     @property
     def key(self) -> str:
@@ -58,7 +87,7 @@ class Cell:
         settings = self.settings
         sources = (*settings["sources"].values(), *settings["eval"]["sources"].values())
         mine = {source["dataset"] for source in sources if source}
-        return mine | (self.start.datasets if self.start else set())
+        return mine | (self.start.datasets if isinstance(self.start, Cell) else set())
 
     def flags(self) -> list[str]:
         """The configuration as flags of `dstformer_jax.main`, without places."""
@@ -76,8 +105,16 @@ def _settings(cell: Cell) -> dict[str, Any]:
 
 @cache
 def _key(cell: Cell) -> str:
-    text = json.dumps(identity(cell), sort_keys=True)
+    return _digest(identity(cell))
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _without_places(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in data.items() if name not in PLACES}
 
 
 def identity(cell: Cell) -> dict[str, Any]:
@@ -90,7 +127,7 @@ def identity(cell: Cell) -> dict[str, Any]:
     settings, base = dict(cell.settings), plain(common.base())
     source = plain(common.source(""))
     named: dict[str, Any] = {"start": cell.start.key if cell.start else None}
-    settings["data"] = {k: v for k, v in settings["data"].items() if k not in PLACES}
+    settings["data"] = _without_places(settings["data"])
     for part, value in settings.items():
         if part in UNNAMED or part == "init_from":
             continue

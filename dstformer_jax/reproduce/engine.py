@@ -125,8 +125,10 @@ class Grid:
         pin = ["taskset", "-c", str(core)] if core is not None and shutil.which("taskset") else []
         command = [*pin, sys.executable, "-m", "dstformer_jax.main", *cell.flags(), *self.extra]
         command += [f"--workdir={self.workdir / cell.key}", f"--config.data.path={self.data}"]
-        if cell.start:
+        if isinstance(cell.start, Cell):
             command += [f"--config.init_from={self.workdir / cell.start.key}"]
+        elif cell.start:
+            command += [f"--config.init_from={cell.start.path}"]
         return command
 
 
@@ -190,7 +192,7 @@ def _write(path: Path, values: Any) -> None:
 
 def chain(cell: Cell) -> list[Cell]:
     """A cell after those that it starts from."""
-    return [*(chain(cell.start) if cell.start else []), cell]
+    return [*(chain(cell.start) if isinstance(cell.start, Cell) else []), cell]
 
 
 def _depth(cell: Cell) -> int:

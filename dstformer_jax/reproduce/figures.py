@@ -33,20 +33,21 @@ def figure3(scale: Scale, seeds: int) -> Study:
 
 
 def draw_figure3(study: Study, scale: Scale, grid: Grid, path: Path) -> Path | None:
-    """Curves over the evaluations of every finished seed."""
+    """Curves of the first column over the evaluations of every finished seed."""
+    del scale
     series = {}
-    for label, (entry,) in study.rows.items():
-        assert isinstance(entry, Measure)
+    for label, (entry, *_) in study.rows.items():
+        if not isinstance(entry, Measure):
+            continue
         found = [result.history for cell in entry.cells if (result := grid.result(cell))]
         if found:
             steps = [line["step"] for line in found[0]]
-            values = np.array([[line[scale.metric] for line in history] for history in found])
+            values = np.array([[line[entry.metric] for line in history] for history in found])
             series[label] = Line(steps[1:], values[:, 1:])  # untrained, the error is far outside
     if not series:
         return None
-    return lines(
-        series, path, "training steps", f"{scale.column}, people not trained on", title=study.title
-    )
+    label = f"{study.columns[0]}, people not trained on"
+    return lines(series, path, "training steps", label, title=study.title)
 
 
 def figure7(scale: Scale, seeds: int) -> Study:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -17,30 +18,69 @@ NOT_RUN = "not run"
 NOT_COMPARABLE = "The paper's numbers (not comparable: other data)"
 
 
+class Number(Protocol):
+    """One number of a table, a value a seed."""
+
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        """The cells that it is read from."""
+        ...
+
+    def shown(self, grid: Grid) -> str:
+        """As text, `not run` where nothing is finished."""
+        ...
+
+    def lines(self, grid: Grid) -> list[tuple[int, str, str, float]]:
+        """Of every finished seed: the seed, the run, the metric and its value."""
+        ...
+
+
 @dataclass(frozen=True)
 class Measure:
     """One number of a table: a metric of cells that differ in the seed alone.
 
-    `minus`: cells whose metric is subtracted, seed by seed.
+    minus: cells whose metric is subtracted, seed by seed. at: which evaluation, -1 is the last.
+    times: factor of the value, 100 for shares in percent.
     """
 
     cells: tuple[Cell, ...]
     metric: str
     minus: tuple[Cell, ...] = ()
+    at: int = -1
+    times: float = 1.0
+
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        """The cells, and those that are subtracted."""
+        return (*self.cells, *self.minus)
 
     def values(self, grid: Grid) -> list[float]:
         """The metric of every seed that is finished."""
-        pairs = zip(self.cells, self.minus or self.cells, strict=True)
-        found = [(grid.result(cell), grid.result(other)) for cell, other in pairs]
-        sign = 1.0 if self.minus else 0.0
-        return [
-            mine.metrics[self.metric] - sign * theirs.metrics[self.metric]
-            for mine, theirs in found
-            if mine and theirs
-        ]
+        return [value for *_, value in self.lines(grid)]
+
+    def shown(self, grid: Grid) -> str:
+        """The mean over seeds with its deviation: `41.2 ± 0.3`."""
+        values = self.values(grid)
+        if not values:
+            return NOT_RUN
+        spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+        some = f" ({len(values)} of {len(self.cells)} seeds)"
+        return f"{np.mean(values):.1f}{spread}" + some * (len(values) < len(self.cells))
+
+    def lines(self, grid: Grid) -> list[tuple[int, str, str, float]]:
+        """One a finished seed; a difference names both runs."""
+        lines = []
+        for number, cell in enumerate(self.cells):
+            pair = (cell, *self.minus[number : number + 1])
+            found = [result for each in pair if (result := grid.result(each))]
+            if len(found) == len(pair):
+                values = [self.times * result.history[self.at][self.metric] for result in found]
+                run = "-".join(each.key for each in pair)
+                lines.append((cell.seed, run, self.metric, values[0] - sum(values[1:])))
+        return lines
 
 
-Entry = str | Measure
+Entry = str | Number
 
 
 @dataclass(frozen=True)
@@ -69,22 +109,15 @@ class Study:
     @property
     def cells(self) -> list[Cell]:
         """Every cell of the table and those they start from, each once; first seeds first."""
-        measures = [e for row in self.rows.values() for e in row if isinstance(e, Measure)]
-        cells = [cell for each in measures for cell in (*each.cells, *each.minus)]
+        numbers = [e for row in self.rows.values() for e in row if not isinstance(e, str)]
+        cells = [cell for each in numbers for cell in each.needs]
         unique = dict.fromkeys(each for cell in (*cells, *self.more) for each in chain(cell))
         return sorted(unique, key=lambda cell: cell.seed)
 
 
 def shown(entry: Entry, grid: Grid) -> str:
-    """An entry as text: `41.2 ± 0.3`, or what it is when nothing was run."""
-    if isinstance(entry, str):
-        return entry
-    values = entry.values(grid)
-    if not values:
-        return NOT_RUN
-    spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
-    some = f" ({len(values)} of {len(entry.cells)} seeds)"
-    return f"{np.mean(values):.1f}{spread}" + some * (len(values) < len(entry.cells))
+    """An entry as text."""
+    return entry if isinstance(entry, str) else entry.shown(grid)
 
 
 def markdown(study: Study, grid: Grid, scale: str, missing: Sequence[str] = ()) -> str:
@@ -137,14 +170,8 @@ def as_csv(study: Study, grid: Grid) -> str:
             if isinstance(entry, str):
                 writer.writerow([label, column, "", "", "", entry])
                 continue
-            for number, cell in enumerate(entry.cells):
-                other = entry.minus[number : number + 1]
-                value = Measure((cell,), entry.metric, other).values(grid)
-                if value:
-                    key = cell.key + "".join(f"-{each.key}" for each in other)
-                    writer.writerow(
-                        [label, column, cell.seed, key, entry.metric, f"{value[0]:.6g}"]
-                    )
+            for seed, run, metric, value in entry.lines(grid):
+                writer.writerow([label, column, seed, run, metric, f"{value:.6g}"])
     return text.getvalue()
 
 

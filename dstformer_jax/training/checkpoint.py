@@ -182,19 +182,27 @@ def restore_params(
     Raises:
       ValueError: no complete checkpoint there, or no such step.
     """
+    chosen = best_step(path) if step is None else step
+    if chosen not in (steps := saved_steps(path)):
+        raise ValueError(f"got step {chosen} of {path}, expected one of {steps}")
+    return _read_variables(_folder(path, chosen) / "state", only), read_info(path, chosen)
+
+
+def best_step(path: str | Path) -> int:
+    """The step of a run's best checkpoint, of the last where none is known to be best.
+
+    Raises:
+      ValueError: no complete checkpoint there.
+    """
     steps = saved_steps(path)
     if not steps:
         raise ValueError(
             f"got {str(path)!r}, expected a workdir with {FOLDER}/{PREFIX}_*; "
             "do train first or give a PyTorch file"
         )
-    if step is None:
-        with Checkpoints(path, read=True) as checkpoints:
-            best = checkpoints.best()
-        step = steps[-1] if best is None else best
-    if step not in steps:
-        raise ValueError(f"got step {step} of {path}, expected one of {steps}")
-    return _read_variables(_folder(path, step) / "state", only), read_info(path, step)
+    with Checkpoints(path, read=True) as checkpoints:
+        best = checkpoints.best()
+    return steps[-1] if best is None else best
 
 
 def read_info(path: str | Path, step: int) -> dict[str, Any]:

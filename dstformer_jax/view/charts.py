@@ -32,8 +32,12 @@ def lines(
     y_label: str,
     levels: Mapping[str, float] | None = None,
     title: str = "",
+    ticks: Sequence[str] = (),
 ) -> Path:
-    """Writes a line chart; `levels` are dashed horizontal references, named in the legend."""
+    """Writes a line chart; `levels` are dashed horizontal references, named in the legend.
+
+    ticks: names of x = 0, 1, ...
+    """
     figure = Figure(figsize=(7.2, 4.5), layout="constrained", facecolor="white")
     axes = figure.subplots()
     for (name, line), (colour, marker, dash) in zip(series.items(), STYLES, strict=False):
@@ -44,6 +48,8 @@ def lines(
         axes.fill_between(line.x, values.min(0), values.max(0), color=colour, alpha=0.15, lw=0)
     for name, level in (levels or {}).items():
         axes.axhline(level, ls=(0, (6, 4)), lw=1.5, color="#555555", label=name)
+    if ticks:
+        axes.set_xticks(range(len(ticks)), ticks)
     axes.set_xlabel(x_label, fontsize=11)
     axes.set_ylabel(y_label, fontsize=11)
     axes.set_title(title, fontsize=12)
