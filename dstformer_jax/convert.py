@@ -20,7 +20,8 @@ from dstformer_jax.weight_table import BODY, COUNTER, WITH_BODY, Row, weight_tab
 
 Params = dict[str, Any]
 Variables = dict[str, Any]
-KEPT_INFO = ("model", "head", "classes", "task", "skeleton", "fps", "normaliser", "root", "step")
+KEPT_INFO = ("model", "head", "task", "classes", "body", "skeleton", "fps", "normaliser", "root")
+KEPT_INFO += ("step",)
 TASKS = {
     "pose": "lift3d",
     "action": "action",

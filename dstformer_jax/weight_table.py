@@ -244,7 +244,7 @@ def _poseformer(depth: int) -> Iterator[Row]:
     """Blocks over joints of `feat` channels, then over frames of joints * feat."""
     wide = {"feat": "(joints feat)", "inner": "inner_t", "hidden": "hidden_t"}
     embedding = "1 frames (joints feat) -> frames (joints feat)"
-    yield from (FIRST[0]._replace(axes=embedding), *FIRST[1:])
+    yield from (*FIRST[1:], FIRST[0]._replace(axes=embedding))
     for i in range(depth):
         yield from _block(f"blocks_s.{i}", *[[f"backbone/spatial_{i}"]] * 2)
     yield from layer_norm("backbone/norm_spatial", "norm_s", "feat")

@@ -75,7 +75,8 @@ def abstract_state(experiment: Experiment, backend: Jit) -> State:
 def transplant(fresh: Tree, given: Tree) -> tuple[Tree, str]:
     """Puts given parameters into a fresh model: the whole backbone, and the heads that fit.
 
-    The pose head of a pretrained model becomes the passenger of a network with another head.
+    The pose head of a pretrained model becomes the passenger of a network with another head, and
+    the passenger of such a network the head of a pose network.
 
     Args:
       fresh, given: `{"params": {"backbone": ..., "head": ...}, "batch_stats": ...}`.
@@ -95,6 +96,8 @@ def transplant(fresh: Tree, given: Tree) -> tuple[Tree, str]:
     source = dict(given["params"])
     if "pose" in fresh["params"]:
         source.setdefault("pose", source.get("head"))
+    elif "pose" in source:
+        source["head"] = source["pose"]
     for name, part in fresh["params"].items():
         other = source.get(name)
         if name != "backbone" and other is not None and not first_difference(part, other):
