@@ -101,6 +101,7 @@ def _optim() -> ConfigDict:
             "warmup": 0,  # steps
             "final": 0.0,  # cosine ends at this share of the rate
             "weight_decay": 0.01,  # of adamw and muon; adam ignores it (paper: none)
+            "no_decay": (),  # path patterns of parameters without weight decay
             "clip": 0.0,  # largest gradient norm, 0: none
             "lr_mult": (),  # pairs (path pattern, factor)
             "freeze": (),  # path patterns

@@ -1,4 +1,4 @@
-"""The optimiser: rates that follow the plan, rates and freezing by path patterns.
+"""The optimiser: rates that follow the plan; rates, decay and freezing by path patterns.
 
 A path is `backbone/layer_0/st/spatial/attention/qkv/kernel`; patterns are shell patterns in which
 `*` also crosses `/`, so `backbone/*` is the whole backbone.
@@ -26,6 +26,7 @@ DEFAULTS: dict[str, Any] = {
     "warmup": 0,  # steps of linear rise from 0
     "final": 0.0,  # cosine: last rate as a share of the first
     "weight_decay": 0.01,  # adam ignores it (paper: none)
+    "no_decay": (),  # patterns of parameters without weight decay
     "clip": 0.0,  # largest global gradient norm; 0: no clipping
     "lr_mult": (),  # pairs (pattern, factor); the last matching pattern wins
     "freeze": (),  # patterns of parameters that stay as they are
@@ -92,7 +93,7 @@ def build_optimizer(
 
     Frozen parameters get no update, no weight decay and no moments. Adam ignores
     `weight_decay` (paper: none); AdamW decays every parameter, biases too, as PyTorch does
-    (official).
+    (official), Muon the matrices. `no_decay` takes parameters out of it.
 
     Args:
       params: the parameters, or their shapes.
@@ -104,7 +105,9 @@ def build_optimizer(
     schedule = learning_rate(optim, plan)
     multiples = path_values(params, chosen["lr_mult"], 1.0)
     parts = [optax.clip_by_global_norm(chosen["clip"])] if chosen["clip"] else []
-    parts.append(_core(chosen, schedule))
+    kept = [(pattern, False) for pattern in chosen["no_decay"]]
+    decayed = path_values(params, kept, True) if kept else None
+    parts.append(_core(chosen, schedule, decayed))
     if chosen["lr_mult"]:
         parts.append(_scale_by(multiples))
     trained = optax.chain(*parts)
@@ -115,17 +118,24 @@ def build_optimizer(
     return optax.partition({"trained": trained, "frozen": optax.set_to_zero()}, labels)
 
 
-def _core(chosen: Mapping[str, Any], schedule: Schedule) -> optax.GradientTransformation:
-    """Gradients -> steps of the named optimiser.
+def _core(
+    chosen: Mapping[str, Any], schedule: Schedule, decayed: Any
+) -> optax.GradientTransformation:
+    """Gradients -> steps of the named optimiser. `decayed`: a tree of bools; None: all are.
 
     "muon" orthogonalises the momentum of every matrix and leaves vectors to AdamW (Jordan et al.
     2024, "Muon: an optimizer for hidden layers").
     """
     if chosen["name"] == "muon":
-        return optax.contrib.muon(schedule, weight_decay=chosen["weight_decay"], adam_b2=0.99)
+        return optax.contrib.muon(
+            schedule,
+            weight_decay=chosen["weight_decay"],
+            weight_decay_mask=decayed,
+            adam_b2=0.99,
+        )
     parts = [optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)]
     if chosen["name"] == "adamw":
-        parts.append(optax.add_decayed_weights(chosen["weight_decay"]))
+        parts.append(optax.add_decayed_weights(chosen["weight_decay"], decayed))
     return optax.chain(*parts, optax.scale_by_learning_rate(schedule))
 
 

@@ -61,6 +61,23 @@ def test_adamw_decays_every_parameter_and_adam_none():
     jax.tree.map(lambda u: np.testing.assert_allclose(u, -0.1, rtol=1e-4), updates)
 
 
+@pytest.mark.parametrize("freeze", [(), ("head/*",)])
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_decay_by_pattern(name, freeze):
+    """What decay adds to a step: -rate * decay * parameter, and nothing where a pattern says so."""
+    given = {"name": name, "freeze": freeze}
+    plain, _ = first_update(**given, weight_decay=0.0)
+    full, _ = first_update(**given, weight_decay=0.5)
+    part, _ = first_update(**given, weight_decay=0.5, no_decay=["*/layer_0/*"])
+    layer, head = ("backbone", "layer_0", "kernel"), ("head", "dense", "kernel")
+    for path, decays in ((layer, False), (head, not freeze)):
+        steps = [tree[path[0]][path[1]][path[2]] for tree in (plain, full, part)]
+        value = PARAMS[path[0]][path[1]][path[2]]
+        expected = -0.1 * 0.5 * value if path == layer or decays else 0 * value
+        np.testing.assert_allclose(steps[1] - steps[0], expected, atol=1e-6)
+        np.testing.assert_allclose(steps[2], steps[1] if decays else steps[0], atol=1e-7)
+
+
 def test_muon_steps_are_nearly_orthogonal():
     updates, _ = first_update(name="muon", weight_decay=0.0)
     singular = np.linalg.svd(updates["backbone"]["layer_0"]["kernel"], compute_uv=False)
@@ -113,6 +130,7 @@ def test_clip_bounds_the_norm_of_all_gradients_together():
         ({"schedule": "linear"}, "got optim.schedule='linear'"),
         ({"learning_rate": -1e-3}, "got optim.learning_rate=-0.001, expected 0 or more"),
         ({"lr_mult": [("head/*",)]}, "got optim.lr_mult=.*expected pairs"),
+        ({"no_decay": ["*/biases"]}, "'\\*/biases', which matches none"),
         ({"lr_mult": "head/*"}, "got optim.lr_mult='head/\\*'"),
         ({"freeze": ["backbon/*"]}, "'backbon/\\*', which matches none"),
         ({"lr_mult": [("tail/*", 2.0)]}, "'tail/\\*', which matches none"),
