@@ -138,8 +138,9 @@ def read_with_info(
             "normaliser": {"mode": "crop"},
             "inferred": True,
         }
-    head = info.setdefault("head", infer_head(state_dict))
-    info.setdefault("task", {"name": TASKS[head["name"]]})
+    if "head" not in info:
+        info["head"] = infer_head(state_dict)
+    info.setdefault("task", {"name": TASKS[info["head"]["name"]]})
     return state_dict, info
 
 
@@ -151,6 +152,13 @@ def read_any(path: str | Path, num_heads: int | None = None) -> tuple[Variables,
     from dstformer_jax.training.checkpoint import restore_params
 
     return restore_params(path)
+
+
+def read_variables(path: str | Path) -> Variables:
+    """As `read_any`, without the info, for which some files of others tell too little."""
+    if is_torch_path(path) or Path(path).is_file():
+        return variables_from_torch(read_torch(path))
+    return read_any(path)[0]
 
 
 def write_any(
@@ -250,7 +258,7 @@ def convert(flags: argparse.Namespace) -> None:
     write_any(flags.output, variables, info, flags.plain, body)
     print(f"wrote {flags.output}")
     if flags.compare:
-        written, _ = read_any(flags.output, info["model"].get("num_heads"))
+        written = read_variables(flags.output)
         for name, difference in compare.compare(written, info["model"], head).items():
             print(f"largest difference of {name}: {difference}")
 

@@ -101,7 +101,7 @@ def load_variables(path: str | None) -> dict[str, Any] | None:
         raise ValueError(f"got init_from={path!r}, which does not exist")
     from dstformer_jax import convert
 
-    return convert.variables_from_torch(convert.read_torch(path))
+    return convert.read_variables(path)
 
 
 def write_config(config: Mapping[str, Any], path: Path) -> None:

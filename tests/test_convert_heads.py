@@ -89,11 +89,15 @@ def test_what_is_missing_unknown_or_of_another_width_is_named():
         convert.from_torch(missing)
 
 
-def test_a_refiner_whose_body_cannot_be_told_says_so():
+def test_a_refiner_whose_body_cannot_be_told_says_so(tmp_path):
     odd = {**CASES["refiner_mlp"], "bones": 4, "shapes": 3}
-    state_dict = to_torch(random_variables(SIZES, odd))
+    variables = random_variables(SIZES, odd)
     with pytest.raises(ValueError, match=r"head\.residual with 27 outputs"):
-        convert.infer_head(state_dict)
+        convert.infer_head(to_torch(variables))
+    convert.write_any(tmp_path / "a.bin", variables, {"model": SIZES, "head": odd})
+    found, info = convert.read_any(tmp_path / "a.bin")  # files of ours say it themselves
+    same(found, variables)
+    assert info["head"] == odd
 
 
 # Whole files --------------------------------------------------------------------------------------
@@ -224,17 +228,15 @@ def test_mistakes_are_one_line(tmp_path, data_mesh, smpl_folder, capsys):
     assert not (tmp_path / "x.bin").exists()
 
 
-@pytest.mark.parametrize("case", ["action", "mesh"])
-def test_compare_of_a_file(case, tmp_path, capsys):
+def test_compare_of_a_file(tmp_path, capsys):
     pytest.importorskip("torch")
-    write_run(tmp_path / "run", case)
+    write_run(tmp_path / "run", "mesh", {**SIZES, "design": "st"})
     paths = [f"--input={tmp_path / 'run'}", f"--output={tmp_path / 'a.bin'}"]
     assert run(*paths, "--compare") == 0
     lines = [x for x in capsys.readouterr().out.splitlines() if "largest difference" in x]
     found = {line.split()[3].rstrip(":"): float(line.split()[4]) for line in lines}
-    outputs = {"action": {"action"}, "mesh": {"turns", "beta"}}[case]
-    assert found.keys() == {"representation", "gradients", *outputs}
-    assert max(found.values()) < 1e-5
+    assert found.keys() == {"representation", "gradients", "turns", "beta"}
+    assert max(found.values()) < 1e-4
 
 
 # Use ----------------------------------------------------------------------------------------------

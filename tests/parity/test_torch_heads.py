@@ -41,16 +41,23 @@ def same_rotations(turns: np.ndarray, theta: np.ndarray) -> None:
 OFFICIAL = {"dim_feat": 32, "dim_rep": 32, "depth": 2, "num_heads": 4, "maxlen": 27}
 
 
-def test_a_whole_official_mesh_file_gives_the_official_numbers(golden, official):
+def test_official_mesh_weights_give_the_official_numbers(golden, official):
     arrays = golden("e_mesh_head")
     state_dict = {**official, **head_weights(arrays, "head/w/")}
-    state_dict |= head_weights(arrays, "head/after_train/")  # as the official numbers were made
     head = convert.infer_head(state_dict)
     assert head == {"name": "mesh", "bones": 24, "shapes": 10, "hidden": 48}
     network = build_network(OFFICIAL, head.pop("name"), head)
-    outputs = jax.jit(network.apply)(convert.variables_from_torch(state_dict), arrays["net/x"])
-    same_rotations(outputs["turns"], arrays["net/single/theta"][..., :72])
-    np.testing.assert_allclose(outputs["beta"], arrays["net/single/theta"][..., 72:], atol=5e-6)
+    variables = convert.variables_from_torch(state_dict)
+    own = {name: tree["head"] for name, tree in variables.items()}
+    found = jax.jit(network.head.apply)(own, arrays["head/feat"])
+    same_rotations(found["turns"], arrays["head/eval/theta"][:, :72])
+    np.testing.assert_allclose(
+        found["beta"].reshape(-1, 10), arrays["head/eval/theta"][:, 72:], atol=2e-6
+    )
+    outputs = jax.jit(network.apply)(variables, golden("a_small_dstformer")["x_T13"])
+    np.testing.assert_allclose(
+        outputs["representation"], golden("a_small_dstformer")["out/fuse/rep_T13"], atol=2e-6
+    )
 
 
 def test_official_refiner_weights_give_the_official_numbers(golden, official):
@@ -72,14 +79,21 @@ def test_official_refiner_weights_give_the_official_numbers(golden, official):
 # PyTorch ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", list(CASES))
+LONG = ("probe", "refiner_mlp")  # smaller brothers of action and refiner
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(x, marks=[pytest.mark.long] * (x in LONG)) for x in CASES]
+)
 def test_outputs_and_gradients_of_every_head_agree(case):
-    head = CASES[case]
-    found = compare(random_variables(SIZES, head), SIZES, head)
+    head, model = CASES[case], {**SIZES, "design": "st"}
+    found = compare(random_variables(model, head), model, head)
     assert found.keys() == {"representation", "gradients", *OUTPUTS[head["name"]]}
     for name, (largest, scale) in found.items():
         assert scale > 1e-3, name
-        assert largest < 1e-5 * max(1, scale), name
+        # Rotations of nearly parallel columns double the rounding a few times.
+        tolerance = 1e-4 if name == "turns" else 1e-5
+        assert largest < tolerance * max(1, scale), name
 
 
 def test_official_action_head_by_its_formula():
