@@ -12,7 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dstformer_jax.reproduce import ablations, figures, fusion, recognition, tables, unavailable
+from dstformer_jax.reproduce import (
+    ablations,
+    bodies,
+    embeddings,
+    figures,
+    fusion,
+    official,
+    recognition,
+    tables,
+)
 from dstformer_jax.reproduce.arms import SCALES, Scale
 from dstformer_jax.reproduce.cells import Pretrained
 from dstformer_jax.reproduce.engine import Grid
@@ -21,11 +30,12 @@ from dstformer_jax.reproduce.report import Study, write
 
 STUDIES: dict[str, Callable[[Scale, int], Study]] = {
     **ablations.TABLES,
-    **unavailable.STUDIES,
+    "table3": bodies.table3,
     **recognition.STUDIES,
     "figure3": figures.figure3,
     "figure4": fusion.figure4,
     "figure5": fusion.figure5,
+    "figure6": embeddings.figure6,
     "figure7": figures.figure7,
     "robustness": lambda _, seeds: tables.robustness_study(seeds),
     "narrow": lambda _, seeds: tables.narrow_study(seeds),
@@ -35,6 +45,7 @@ DRAWINGS: dict[str, Drawing] = {
     "figure3": figures.draw_figure3,
     "figure4": fusion.draw_figure4,
     "figure5": fusion.draw_figure5,
+    "figure6": embeddings.draw_figure6,
     "figure7": figures.draw_figure7,
     "few": recognition.draw_few,
     "pose3d": figures.draw_figure3,
@@ -65,9 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", choices=sorted(STUDIES), help="which table or figure")
+    parser.add_argument("name", choices=[*sorted(STUDIES), "official"], help="which")
     parser.add_argument("--data", type=Path, required=True, help="prepared data")
-    parser.add_argument("--workdir", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--workdir", type=Path, help="folder of the runs")
+    parser.add_argument("--weights", type=Path, help="official: folder of the released files")
     parser.add_argument("--output", type=Path, help="folder of the pages [WORKDIR/pages]")
     parser.add_argument("--pretrained", type=Path, help="workdir or file that `finetuned` means")
     parser.add_argument("--scale", choices=sorted(SCALES), default="small", help="[small]")
@@ -77,6 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     values, extra = parser.parse_known_args(arguments)
     scale = SCALES[values.scale]
     try:
+        if values.name == "official":
+            return official.check(values.weights, values.data, values.workdir, extra)
+        if values.workdir is None:
+            raise ValueError("got no --workdir, expected the folder of the runs")
         seeds = scale.seeds if values.seeds is None else values.seeds
         if seeds < 1:
             raise ValueError(f"got --seeds={seeds}, expected 1 or more")

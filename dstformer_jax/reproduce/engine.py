@@ -125,6 +125,9 @@ class Grid:
         pin = ["taskset", "-c", str(core)] if core is not None and shutil.which("taskset") else []
         command = [*pin, sys.executable, "-m", "dstformer_jax.main", *cell.flags(), *self.extra]
         command += [f"--workdir={self.workdir / cell.key}", f"--config.data.path={self.data}"]
+        body = Path(cell.settings["task"].get("body", ""))
+        if body.name and (self.data / body.name).exists():  # bodies lie with the data
+            command += [f"--config.task.body={self.data / body.name}"]
         if isinstance(cell.start, Cell):
             command += [f"--config.init_from={self.workdir / cell.start.key}"]
         elif cell.start:

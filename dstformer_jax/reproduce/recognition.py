@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dstformer_jax.reproduce import published
 from dstformer_jax.reproduce.accuracy import Accuracy, Nearest, NearestOneShot
 from dstformer_jax.reproduce.arms import Overrides, Scale
 from dstformer_jax.reproduce.cells import Cell, Pretrained
@@ -199,8 +200,54 @@ def oneshot(scale: Scale, seeds: int) -> Study:
     return Study("One-shot recognition", columns, rows, about[scale.name])
 
 
+def gains(scale: Scale, seeds: int) -> dict[str, tuple[Entry, ...]]:
+    """From scratch, finetuned and the difference, of each test of recognition in percent."""
+    tests: dict[str, tuple[str, Callable[[str], tuple[Cell, ...]]]] = {}
+    for each in BENCHMARKS[scale.name]:
+        if len(each.folds) == 1:
+            tests[each.label] = (each.source, lambda how, one=each: one.cells(scale, how, seeds)[0])
+    name = "UTD-MHAD, 9 novel classes" if scale.name == "small" else "NTU-120, 20 novel classes"
+    tests[f"one-shot, {name}"] = (
+        one_shot_source(scale),
+        lambda how: one_shot_cells(scale, how, seeds),
+    )
+    rows: dict[str, tuple[Entry, ...]] = {}
+    for label, (source, cells) in tests.items():
+        rows[f"{label}, top-1, %"] = gain(scale, cells, f"eval/{source}/top1", 100)
+    return rows
+
+
+def gain(
+    scale: Scale, cells: Callable[[str], tuple[Cell, ...]], metric: str, times: float = 1.0
+) -> tuple[Entry, ...]:
+    """A metric from scratch, finetuned, and their difference; not run without weights."""
+    if encoder(scale, 0) is None:
+        return (NO_WEIGHTS,) * 3
+    scratch, finetuned = cells("scratch"), cells("finetune")
+    return (
+        Measure(scratch, metric, times=times),
+        Measure(finetuned, metric, times=times),
+        Measure(finetuned, metric, scratch, times=times),
+    )
+
+
+def table4(scale: Scale, seeds: int) -> Study:
+    """Frozen backbones beside finetuned ones and none, on action and one-shot recognition."""
+    benchmark = BENCHMARKS[scale.name][-2]
+    source, rows = one_shot_source(scale), {}
+    for label, how in list(ARMS.items())[:3]:
+        known = how == "scratch" or encoder(scale, 0) is not None
+        cells = one_shot_cells(scale, how, seeds)
+        novel = Measure(cells, f"eval/{source}/top1", times=100) if known else NO_WEIGHTS
+        rows[label] = (arm(scale, benchmark, how, seeds), novel)
+    columns = (benchmark.label, "one-shot, novel classes")
+    about = f"{BUDGET} One-shot: see the page of oneshot."
+    return Study("Table 4: frozen backbones", columns, rows, about, published.ACTION)
+
+
 STUDIES: dict[str, Callable[[Scale, int], Study]] = {
     "action": action,
     "few": few,
     "oneshot": oneshot,
+    "table4": table4,
 }

@@ -16,6 +16,12 @@ STYLES = (
     ("#56B4E9", "v", "-"),
 )
 
+# Paul Tol's muted and light colours, for more groups than STYLES has.
+GROUPS = (
+    *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677"),
+    *("#882255", "#AA4499", "#DDDDDD", "#77AADD", "#EE8866"),
+)
+
 
 @dataclass(frozen=True)
 class Line:
@@ -85,6 +91,41 @@ def heat_map(
     axes.set_yticks(range(len(rows)), rows, fontsize=9)
     axes.set_title(title, fontsize=11)
     figure.colorbar(image, ax=axes, label=value_label)
+    return _save(figure, path)
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Points [N, 2] of named groups (text [N]), some rows of which are drawn as diamonds."""
+
+    points: np.ndarray
+    names: np.ndarray
+    marked: np.ndarray
+
+
+def clouds(panels: Mapping[str, Cloud], path: str | Path, title: str = "") -> Path:
+    """Writes point clouds side by side; groups have one colour and number in all of them."""
+    groups = sorted({name for cloud in panels.values() for name in cloud.names.tolist()})
+    size = (5.0 * len(panels) + 2.2, 5.2)
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    every = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (name, cloud) in zip(every, panels.items(), strict=True):
+        for number, group in enumerate(groups):
+            here, colour = cloud.names == group, GROUPS[number % len(GROUPS)]
+            axes.scatter(*cloud.points[here].T, s=22, color=colour, alpha=0.65, lw=0, label=group)
+            for row in cloud.marked[here[cloud.marked]]:
+                place = cloud.points[row]
+                axes.scatter(*place, s=190, marker="D", color=colour, ec="black", lw=1.4, zorder=3)
+                axes.annotate(
+                    str(number + 1), place, ha="center", va="center", fontsize=8, zorder=4
+                )
+        axes.set(title=name, xlabel="first axis of cosine distance", ylabel="second axis")
+        axes.set_aspect("equal", "datalim")
+        axes.grid(alpha=0.25)
+    labels = [f"{number + 1} {group.replace('_', ' ')}" for number, group in enumerate(groups)]
+    handles = every[-1].get_legend_handles_labels()[0]
+    every[-1].legend(handles, labels, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.suptitle(title, fontsize=12)
     return _save(figure, path)
 
 

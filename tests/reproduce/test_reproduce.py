@@ -134,7 +134,7 @@ def test_a_page_keeps_the_papers_numbers_apart(grid, tmp_path):
     assert "39.2" in theirs
     assert "1 of 3 runs are finished: 1.0 minutes" in ours
     csv = (tmp_path / "pages" / "table9.csv").read_text().splitlines()
-    assert len(csv) == 2
+    assert sum(METRIC in line for line in csv) == 1
     assert csv[1].endswith(f"from scratch,0,{arms.SMALL.pose(1)[0].key},{METRIC},77.7")
 
 
@@ -150,8 +150,6 @@ def test_arms_are_shared_between_tables():
 @pytest.mark.parametrize("name", sorted(command.STUDIES))
 def test_what_was_not_run_says_so(name, tmp_path, capsys):
     flags = [name, f"--data={tmp_path}", f"--workdir={tmp_path / 'runs'}", "--seeds=1"]
-    if name == "table6":
-        pytest.skip("the backbones are being joined to the network")
     assert command.main(flags) == 0
     page = (tmp_path / "runs" / "pages" / f"{name}.md").read_text()
     assert page in capsys.readouterr().out
@@ -178,7 +176,9 @@ def test_mask_ratios_are_two_to_one():
 
 def test_narrow_arms_differ_in_optimiser_and_initialisation_alone():
     study = command.STUDIES["narrow"](arms.SMALL, 1)
-    settings = [row[0].cells[0].settings for row in study.rows.values()]
+    settings = [
+        row[0].needs[0].settings for row in study.rows.values() if not isinstance(row[0], str)
+    ]
     found = [
         (each["optim"].pop("name"), each["optim"].pop("learning_rate"), each["model"].pop("init"))
         for each in settings
