@@ -3,8 +3,8 @@
     python -m dstformer_jax.reproduce table5 --data=data/front --workdir=runs/small
 
 Every arm trains the same narrow network on three-frame windows of free motion that a simulated
-camera has filmed from within 30 degrees of the front and a simulated detector has seen with half its
-usual faults (docs/reproduce.md has the commands). One of these, and what follows it:
+camera has filmed from within 30 degrees of the front and a simulated detector has seen with half
+its usual faults (docs/reproduce.md has the commands). One of these, and what follows it:
   pose      3D pose from detections; --config.init_from=... finetunes (at a third of the rate:
             `finetune`)
   pretrain  3D pose from true 2D of other motion, scored on the detections of `pose`; with
