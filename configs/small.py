@@ -42,9 +42,9 @@ def get_config(variant: str = "pose") -> ConfigDict:
 
 
 def _pose(config: Settings, names: tuple[str, ...]) -> None:
-    """Eight passes over the detected takes, measured after every fourth."""
-    config.epochs = 8
-    config.eval.every = 4
+    """Four passes over the detected takes, measured after every other."""
+    config.epochs = 4
+    config.eval.every = 2
     config.sources.detected = source("detected_bvh/cmu_mocap", input="motion", **_windows("train"))
     config.eval.at_start = True
     if "finetune" in names:
@@ -53,9 +53,8 @@ def _pose(config: Settings, names: tuple[str, ...]) -> None:
 
 
 def _pretraining(config: Settings, names: tuple[str, ...]) -> None:
-    """Two passes over motion of other people, and over videos."""
-    config.epochs = 2
-    config.eval.every = 2
+    """A pass over motion of other people, and over videos."""
+    config.epochs = 1
     corrupted = {"mask": "mask" in names, "noise": "noise" in names}
     config.sources.motion = source("detected_bvh/cmu_mocap_more", **_windows("train"), **corrupted)
     if "video" in names:
