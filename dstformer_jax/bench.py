@@ -25,7 +25,7 @@ Rows = list[dict[str, Any]]
 
 
 def data(flags: argparse.Namespace) -> Rows:
-    """Input pipeline: clips per second of CPU time, with corruption on the host and left out.
+    """Input pipeline: clips per second of CPU time, corrupted on the host or left to the device.
 
     Mocap as in pretraining: drawn views, crops, mirroring, noise and masks, T = 243, 64 a batch;
     AMASS-like without views and crops; detections cropped.

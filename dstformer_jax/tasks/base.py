@@ -36,7 +36,8 @@ A **batch** is a dict of arrays. B clips, T frames, J joints:
 - `label` int32 [B], `present` bool [B, M]: of supervision "label"; no target or confidence there.
 - `theta` [B, T, P], `beta` [B, T, S], `camera` [B, 3, 3], `mirrored` bool [B] (and `initial_theta`,
   `initial_beta` for refiners): of supervision "body", see `data.people.body_arrays`.
-- `keys` [8, 2]: random keys of the virtual shards, for corruption on the device.
+- `keys` [8, 2]: random keys of the virtual shards, for corruption on the device. (What else may be
+  left to it is in `data.people.gather_batch`; tasks see finished batches.)
 
 Every batch is homogeneous: one source, one T, one supervision ("3d", "2d", "label", "body").
 """
