@@ -117,7 +117,6 @@ def small(config: Settings) -> None:
     config.epochs = 8
     config.log_every = 20
     config.model.update({"size": common.DEMO, "depth": 3, "num_heads": 4, "maxlen": 81})
-    config.model.init = "fan_in"
     config.task.hidden = 256
     config.optim.update({"name": "muon", "learning_rate": 1e-2, "schedule": "cosine"})
     config.optim.update({"warmup": 10, "final": 0.02})

@@ -124,7 +124,6 @@ def _body(config: Settings) -> None:
     config.task.body = "data/bodies/body.npz"
     config.task.hidden = 128
     config.model.update({"size": common.DEMO, "depth": 3, "num_heads": 4, "maxlen": 81})
-    config.model.init = "fan_in"
     config.optim.update({"name": "muon", "learning_rate": 1e-2, "schedule": "cosine"})
     config.optim.update({"warmup": 20, "final": 0.02})
     config.eval.every = 4

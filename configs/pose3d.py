@@ -82,7 +82,6 @@ def _mocap(config: Settings, finetunes: bool) -> None:
     config.log_every = 20
     config.data.path = "data/mocap"
     config.model.update({"size": common.DEMO, "depth": 3, "num_heads": 4, "maxlen": 81})
-    config.model.init = "fan_in"
     config.optim.update({"name": "muon", "learning_rate": 1e-2, "schedule": "cosine"})
     config.optim.update({"warmup": 20, "final": 0.02})
     config.eval.every = 5

@@ -124,7 +124,6 @@ def _mocap(config: Settings) -> None:
     config.log_every = 50
     config.data.path = "data/mocap"
     config.model.update({"size": common.DEMO, "depth": 3, "num_heads": 4, "maxlen": 81})
-    config.model.init = "fan_in"
     config.optim.update({"name": "muon", "learning_rate": 1e-2, "schedule": "cosine"})
     config.optim.update({"warmup": 100, "final": 0.02})
     config.checkpoint.every = 200

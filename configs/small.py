@@ -33,7 +33,7 @@ def get_config(variant: str = "pose") -> ConfigDict:
     config.log_every = 20
     config.data.update({"path": "data/mocap", "feed": "numpy"})
     config.model.update({"size": common.DEMO, "dim_feat": 64, "dim_rep": 64, "depth": 3})
-    config.model.update({"num_heads": 2, "maxlen": 27, "init": "fan_in"})
+    config.model.update({"num_heads": 2, "maxlen": 27})
     config.optim.update({"name": "muon", "learning_rate": RATE, "schedule": "cosine"})
     config.optim.update({"warmup": 10, "final": 0.02})
     config.checkpoint.keep = 1

@@ -121,8 +121,8 @@ class DSTformer(nn.Module):
       attention: see `attend`.
       scan_layers: runs the levels as one `lax.scan`. Parameters stay one subtree a level.
       remat: "layer" recomputes every level in the backward pass, "dots" keeps matrix products.
-      initialiser: "official", or "fan_in" for narrow models (`init` in a config; Flax owns that
-        name here).
+      initialiser: "official" (normal 0.02), or "fan_in", which follows the width (`init` in a
+        config; Flax owns that name here).
       dropout, attention_dropout, drop_path: rates, 0 in every official configuration;
         drop_path grows linearly with depth.
 

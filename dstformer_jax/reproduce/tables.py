@@ -14,13 +14,13 @@ POSE_ERRORS = {
     "velocity error, mm a frame": "mpjve",
 }
 POSE_CURVE = (("eval.every", 1), ("eval.at_start", True))
-_OFFICIAL = (("model.init", "official"),)
+_FAN_IN = (("model.init", "fan_in"),)
 _ADAMW = (("optim.name", "adamw"), ("optim.learning_rate", 1e-3))
 NARROW = {
-    "Muon, rate 1e-2, fan_in (the default)": (),
-    "Muon, rate 1e-2, official": _OFFICIAL,
-    "AdamW, rate 1e-3, fan_in": _ADAMW,
-    "AdamW, rate 1e-3, official": (*_ADAMW, *_OFFICIAL),
+    "Muon, rate 1e-2, official (the default)": (),
+    "Muon, rate 1e-2, fan_in": _FAN_IN,
+    "AdamW, rate 1e-3, official": _ADAMW,
+    "AdamW, rate 1e-3, fan_in": (*_ADAMW, *_FAN_IN),
 }
 
 

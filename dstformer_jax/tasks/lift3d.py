@@ -128,7 +128,7 @@ class Lift3D:
             f"step {step}: depth error is {ratio:.2f} of answering no depth: the zero-depth "
             "plateau. Left and right are not told apart yet. More independent poses a step "
             "(short windows: a source with small frames and large batch in the first epochs), "
-            "model.init=fan_in, or an undecayed learning rate leave it sooner"
+            "optim.name=muon, or an undecayed learning rate leave it sooner"
         )
 
     def measure(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:

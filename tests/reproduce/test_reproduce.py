@@ -184,7 +184,7 @@ def test_narrow_arms_differ_in_optimiser_and_initialisation_alone():
         for each in settings
     ]
     muon, adamw = ("muon", 1e-2), ("adamw", 1e-3)
-    inits = ("fan_in", "official")
+    inits = ("official", "fan_in")
     assert found == [(*optimiser, init) for optimiser in (muon, adamw) for init in inits]
     assert all(each == settings[0] for each in settings)
     assert not any(source["mask"] or source["noise"] for source in settings[0]["sources"].values())

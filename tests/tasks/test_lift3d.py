@@ -194,7 +194,7 @@ def test_the_alarm_names_the_plateau_once_there_was_time_to_leave_it():
     assert message
     assert "zero-depth plateau" in message
     assert "0.97" in message
-    assert "model.init=fan_in" in message
+    assert "optim.name=muon" in message
     assert task.alarm(99, {"depth_ratio": 0.97}) is None
     assert task.alarm(100, {"depth_ratio": 0.5}) is None
     assert task.alarm(100, {"loss": 1.0}) is None  # a window of 2D batches alone
