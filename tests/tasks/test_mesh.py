@@ -306,8 +306,8 @@ def test_a_run_learns_bodies(whole):
         for name in ("mpve", "mpjpe", "p_mpjpe", "mpjpe_17", "p_mpjpe_17", "frames")
     }
     assert results["eval/unseen/frames"] == 3 * 2 * (6 + 6 + 3)  # two views; overlaps count
-    for name in ("mpve", "mpjpe"):
-        assert measured[-1][f"eval/unseen/{name}"] < 0.8 * measured[0][f"eval/unseen/{name}"]
+    for name in ("mpve", "mpjpe"):  # six short epochs with people who face everywhere
+        assert measured[-1][f"eval/unseen/{name}"] < 0.92 * measured[0][f"eval/unseen/{name}"]
     assert {"mpjpe", "velocity", "pose", "shape", "norm"} <= set(lines[1])
 
 
