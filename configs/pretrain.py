@@ -205,7 +205,7 @@ def _demo(config: Settings) -> None:
     """
     config.epochs = 5
     config.log_every = 25
-    config.model.update({"size": common.DEMO, "num_heads": 4, "maxlen": 27, "init": "fan_in"})
+    config.model.update({"size": common.DEMO, "num_heads": 4, "maxlen": 27})
     config.optim.update({"name": "muon", "learning_rate": 1e-2, "schedule": "cosine"})
     config.optim.update({"warmup": 20, "final": 0.02})
     config.eval.update({"every": 5, "at_start": True, "flip": False})

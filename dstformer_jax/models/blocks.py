@@ -46,7 +46,7 @@ class Options:
 
 
 def kernel_initialiser(init: Init) -> Callable[..., Array]:
-    """Weights N(0, 0.02) as the official code, or with variance 1 / fan_in, which follows the width."""
+    """Weights N(0, 0.02) as the official code, or with variance 1 / fan_in, by the width."""
     if init == "official":
         return nn.initializers.normal(0.02)
     return nn.initializers.variance_scaling(1.0, "fan_in", "normal")
