@@ -67,7 +67,7 @@ def test_the_demo_learns_visibly_and_draws_what_it_learned(tmp_path):
     found = {line["step"]: line for line in results if "eval/synthetic/mpjpe" in line}
     before, after = found[0], found[max(found)]
     assert max(found) == 178
-    assert before["eval/synthetic/mpjpe"] > 1000
+    assert before["eval/synthetic/mpjpe"] > 300
     assert after["eval/synthetic/mpjpe"] < 200
     # More than x and y: better than answering no depth at all.
     assert after["eval/synthetic/depth_error"] < 0.85 * after["eval/synthetic/zero_depth"]
