@@ -116,7 +116,7 @@ def _data() -> ConfigDict:
         {
             "path": "data",  # data_dir of `python -m dstformer_jax.data.prepare`
             "feed": "tf",  # tf | numpy (no TensorFlow; corruption on the device)
-            "corrupt_on": "host",  # host | device
+            "corrupt_on": "host",  # host | device: there clips are also mirrored, turned, cropped
             "shared": False,  # True: one frame mask and jitter a batch, as the official code
             # shuffled: sources mixed | sequential: a pass over each 2D source, then the rest |
             # "a,b": a pass over source a, one over b, then the rest
