@@ -15,6 +15,13 @@ from dstformer_jax.files.bodies import read_body
 SYMMETRY = np.array([-1, 1, 1])
 
 
+def posed(body: BodyModel, theta, shape) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and joints of axis-angles, in one compiled program."""
+    run = jax.jit(lambda t, s: (body.vertices(body.turns(t), s), body.joints(body.turns(t), s)))
+    vertices, joints = run(jnp.asarray(theta), jnp.asarray(shape))
+    return np.asarray(vertices), np.asarray(joints)
+
+
 @pytest.fixture(scope="module")
 def smpl(smpl_folder) -> BodyModel:
     return read_body(smpl_folder)
@@ -46,10 +53,9 @@ def symmetric() -> BodyModel:
 
 def test_vertices_and_joints_match_smplx(smpl, golden):
     arrays = golden("e_mesh_head")
-    turns = smpl.turns(jnp.asarray(arrays["smpl/pose_aa"]))
-    shape = jnp.asarray(arrays["smpl/betas"])
-    np.testing.assert_allclose(smpl.vertices(turns, shape), arrays["smpl/vertices"], atol=2e-6)
-    np.testing.assert_allclose(smpl.joints(turns, shape), arrays["smpl/h36m17"], atol=2e-6)
+    vertices, joints = posed(smpl, arrays["smpl/pose_aa"], arrays["smpl/betas"])
+    np.testing.assert_allclose(vertices, arrays["smpl/vertices"], atol=2e-6)
+    np.testing.assert_allclose(joints, arrays["smpl/h36m17"], atol=2e-6)
 
 
 def test_the_smplx_package_agrees_on_new_poses(smpl, smpl_folder, golden):
@@ -71,35 +77,33 @@ def test_the_smplx_package_agrees_on_new_poses(smpl, smpl_folder, golden):
         torch.tensor(smpl.parents),
         arrays["weights"],
     )
-    found = smpl.vertices(smpl.turns(jnp.asarray(theta)), jnp.asarray(beta))
+    found, _ = posed(smpl, theta, beta)
     np.testing.assert_allclose(found, vertices.numpy(), atol=5e-6)
 
 
 def test_any_leading_axes(smpl):
     theta = np.random.default_rng(0).normal(size=(2, 3, 72)).astype(np.float32)
     shape = np.zeros((2, 3, 10), np.float32)
-    turns = smpl.turns(jnp.asarray(theta))
-    together = smpl.joints(turns, jnp.asarray(shape))
+    vertices, together = posed(smpl, theta, shape)
     assert together.shape == (2, 3, 17, 3)
-    assert smpl.vertices(turns, jnp.asarray(shape)).shape == (2, 3, 150, 3)
-    np.testing.assert_allclose(
-        smpl.joints(turns[1, 2], jnp.zeros(10)), together[1, 2], rtol=1e-4, atol=1e-6
-    )
+    assert vertices.shape == (2, 3, 150, 3)
+    alone = smpl.joint_body.joints(rotations.to_matrix(theta[1, 2].reshape(24, 3)), shape[1, 2])
+    np.testing.assert_allclose(alone, together[1, 2], rtol=1e-4, atol=1e-6)
 
 
 def test_joints_are_the_regressor_times_the_vertices(smpl):
     rng = np.random.default_rng(4)
-    turns = smpl.turns(jnp.asarray(rng.normal(size=(5, 72)).astype(np.float32)))
-    shape = jnp.asarray(rng.normal(size=(5, 10)).astype(np.float32))
-    expected = np.einsum("jv,tvc->tjc", smpl.regressor, np.asarray(smpl.vertices(turns, shape)))
-    np.testing.assert_allclose(smpl.joints(turns, shape), expected, atol=2e-6)
+    theta, shape = rng.normal(size=(5, 72)), rng.normal(size=(5, 10))
+    vertices, joints = posed(smpl, theta.astype(np.float32), shape.astype(np.float32))
+    expected = np.einsum("jv,tvc->tjc", smpl.regressor, vertices)
+    np.testing.assert_allclose(joints, expected, atol=2e-6)
 
 
 def test_gradients_are_finite_at_rest(smpl):
     def error(theta, shape):
         return jnp.sum(smpl.joints(smpl.turns(theta), shape) ** 2)
 
-    gradients = jax.grad(error, argnums=(0, 1))(jnp.zeros((2, 72)), jnp.zeros((2, 10)))
+    gradients = jax.jit(jax.grad(error, argnums=(0, 1)))(jnp.zeros((2, 72)), jnp.zeros((2, 10)))
     assert all(np.isfinite(g).all() and np.abs(g).max() > 0 for g in gradients)
 
 
@@ -118,12 +122,10 @@ def test_a_bone_of_the_regressor_is_where_the_bone_is(symmetric):
     columns = np.concatenate([np.zeros((3, 6)), np.eye(3)], axis=1)
     body = dataclasses.replace(symmetric, regressor=columns)
     rng = np.random.default_rng(0)
-    turns = body.turns(jnp.asarray(rng.normal(size=9).astype(np.float32)))
-    shape = jnp.asarray(rng.normal(size=2).astype(np.float32))
+    theta, shape = rng.normal(size=9).astype(np.float32), rng.normal(size=2).astype(np.float32)
+    vertices, joints = posed(body, theta, shape)
     # Vertices 0 to 2 of this body lie on its bones.
-    np.testing.assert_allclose(
-        body.joints(turns, shape), body.vertices(turns, shape)[:3], atol=1e-6
-    )
+    np.testing.assert_allclose(joints, vertices[:3], atol=1e-6)
 
 
 def test_the_mirrored_pose_is_the_mirror_image(symmetric):
@@ -132,9 +134,8 @@ def test_the_mirrored_pose_is_the_mirror_image(symmetric):
     shape = jnp.asarray(rng.normal(size=(4, 2)).astype(np.float32)).at[:, 0].set(0)
     shape = shape * jnp.array([[0.0, 0.0]])  # the toy's shapes are not all symmetric
     flipped = symmetric.flip_theta(jnp.asarray(theta))
-    image = np.asarray(symmetric.vertices(symmetric.turns(jnp.asarray(theta)), shape))
-    image = image[:, [0, 2, 1, 3, 5, 4]] * SYMMETRY
-    found = np.asarray(symmetric.vertices(symmetric.turns(flipped), shape))
+    image = posed(symmetric, theta, shape)[0][:, [0, 2, 1, 3, 5, 4]] * SYMMETRY
+    found = posed(symmetric, flipped, shape)[0]
     centre = symmetric.bone_template[0]
     np.testing.assert_allclose(found - centre, image - centre, atol=2e-6)
     turns = symmetric.turns(jnp.asarray(theta))

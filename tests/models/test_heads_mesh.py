@@ -121,11 +121,11 @@ def test_a_new_head_answers_nearly_the_mean(golden):
         mean_shape=tuple(means["mean_shape"].tolist()),
     )
     features = jax.random.normal(jax.random.key(0), (2, 3, 17, 8))
-    variables = head.init(jax.random.key(1), features)
+    variables = jax.jit(head.init)(jax.random.key(1), features)
     small = jax.tree.map(lambda x: x, variables)
     for name in ("head_pose", "head_shape"):
         small["params"][name]["bias"] = jnp.zeros_like(small["params"][name]["bias"])
-    found = head.apply(small, features)
+    found = jax.jit(head.apply)(small, features)
     mean = rotations.from_six(means["mean_pose"].reshape(24, 6))
     np.testing.assert_allclose(found["turns"][1, 2], mean, atol=0.05)
     np.testing.assert_allclose(found["beta"][1, 2], means["mean_shape"], atol=0.05)
@@ -142,9 +142,9 @@ def test_a_zero_residual_keeps_the_initial_prediction():
         head = MeshRefiner(4, 3, hidden=6, form=form, span=3)
         given = {"initial": initial, "initial_beta": beta}
         features = np.ones((2, 5, 17, 2), np.float32)
-        variables = head.init(jax.random.key(0), features, **given)
+        variables = jax.jit(head.init)(jax.random.key(0), features, **given)
         variables["params"][last] = jax.tree.map(jnp.zeros_like, variables["params"][last])
-        found = head.apply(variables, features, **given)
+        found = jax.jit(head.apply)(variables, features, **given)
         np.testing.assert_allclose(found["turns"], turns, atol=1e-6)
         np.testing.assert_allclose(found["beta"], beta, atol=0)
 
@@ -157,8 +157,9 @@ def test_without_the_representation_nothing_of_it_matters():
     features = rng.normal(size=(2, 5, 17, 2)).astype(np.float32)
     for uses in (True, False):
         head = MeshRefiner(4, 3, hidden=6, use_representation=uses)
-        variables = head.init(jax.random.key(0), features, **given)
-        first, second = (head.apply(variables, x, **given)["theta"] for x in (features, -features))
+        variables = jax.jit(head.init)(jax.random.key(0), features, **given)
+        apply = jax.jit(head.apply)
+        first, second = (apply(variables, x, **given)["theta"] for x in (features, -features))
         assert np.array_equal(first, second) != uses
 
 

@@ -13,7 +13,7 @@ def test_a_workdir_of_converted_weights_trains_from_them(make_config, tmp_path):
     built = experiment.build(make_config())
     given = jax.tree.map(lambda x: x + 1, experiment.initial_variables(built))
     workdir = tmp_path / "run"
-    convert.write_any(str(workdir), given["params"], built.info)
+    convert.write_any(str(workdir), given, built.info)
     with Checkpoints(workdir) as checkpoints:
         begun, sentence = state.begin(built, parallel.backend("jit"), checkpoints)
     assert int(begun.step) == 0
