@@ -54,7 +54,9 @@ def test_a_released_file_is_measured(tmp_path, golden, capsys):
     torch.save({"epoch": 1, "lr": 1e-4, "model_pos": state, "min_loss": 1.0}, file)
     small = [f"--config.model.{name}={value}" for name, value in sizes.items()]
     for part in ("sources", "eval.sources"):
-        small += [f"--config.{part}.human36m.{name}" for name in ("frames=27", "batch=8")]
+        small += [
+            f"--config.{part}.human36m.{name}" for name in ("frames=27", "stride=3", "batch=8")
+        ]
     flags = [f"--weights={tmp_path}", f"--data={tmp_path / 'data'}", f"--workdir={tmp_path / 'w'}"]
     assert command.main(["official", *flags, *small]) == 1  # measured, and far from 39.2 mm
     line = next(row for row in capsys.readouterr().out.splitlines() if "from scratch" in row)
