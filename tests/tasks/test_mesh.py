@@ -242,7 +242,9 @@ def test_a_mean_of_half_turns_is_written_as_a_rotation(body):
 # On the loop --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("head", ["mesh", "refiner", pytest.param("conv", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "head", ["mesh", *(pytest.param(name, marks=pytest.mark.long) for name in ("refiner", "conv"))]
+)
 def test_eight_devices_are_one_device_under_pmap_and_jit(folder, head):
     """Losses, parameters, batch statistics; padded frames are not the same number in each shard."""
     config = config_of(folder, "mesh" if head == "mesh" else "refiner")
@@ -363,6 +365,7 @@ def test_written_frames_are_those_that_are_measured(whole, folder, body, tmp_pat
         np.testing.assert_allclose(results[f"eval/unseen/{name}"], np.mean(values), rtol=1e-4)
 
 
+@pytest.mark.long
 def test_a_refiner_improves_its_start(folder, tmp_path):
     config = config_of(folder, "refiner", epochs=8)
     config["weights"]["velocity"] = 0.0  # of white noise it would drown the other terms
