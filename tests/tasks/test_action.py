@@ -77,7 +77,8 @@ def flat(tree) -> dict[str, np.ndarray]:
     return {"/".join(path): np.asarray(leaf) for path, leaf in flatten_dict(tree).items()}
 
 
-@pytest.mark.parametrize("name", ["action", pytest.param("oneshot", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["action", "oneshot"])
 def test_eight_devices_are_one_device_under_pmap_and_jit(folder, name):
     """Losses, parameters and batch statistics; negatives and statistics are global."""
     test = "test" if name == "action" else "novel"

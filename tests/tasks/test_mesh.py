@@ -242,9 +242,8 @@ def test_a_mean_of_half_turns_is_written_as_a_rotation(body):
 # On the loop --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "head", ["mesh", *(pytest.param(name, marks=pytest.mark.long) for name in ("refiner", "conv"))]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("head", ["mesh", "refiner", "conv"])
 def test_eight_devices_are_one_device_under_pmap_and_jit(folder, head):
     """Losses, parameters, batch statistics; padded frames are not the same number in each shard."""
     config = config_of(folder, "mesh" if head == "mesh" else "refiner")
