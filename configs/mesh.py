@@ -118,19 +118,18 @@ def _in_the_wild(config: Settings) -> None:
 
 def _body(config: Settings) -> None:
     """The network of pretrain.py:mocap on posed bodies seen from drawn sides."""
-    config.epochs = 8
-    config.log_every = 50
+    config.epochs = 2
+    config.log_every = 20
     config.data.path = "data/bodies"
     config.task.body = "data/bodies/body.npz"
     config.task.hidden = 128
     config.model.update({"size": common.DEMO, "depth": 3, "num_heads": 4, "maxlen": 81})
     config.optim.update({"name": "muon", "learning_rate": 1e-2, "schedule": "cosine"})
     config.optim.update({"warmup": 20, "final": 0.02})
-    config.eval.every = 4
     drawn = {"yaw": (0.0, 360.0), "pitch": (0.0, 20.0), "fixed": False}
     fixed = {"yaw": (0.0, 90.0, 180.0, 270.0), "pitch": (10.0,), "fixed": True}
-    posed = {"input": "pose", "crop": (1.0, 1.0), "batch": 32}
-    config.sources.body = clips("body_bvh/default", views=drawn, **posed)
+    posed = {"input": "pose", "crop": (1.0, 1.0), "batch": 16}
+    config.sources.body = clips("body_bvh/default", views=drawn, **posed, stride=16)
     # Every fourth window: vertices of 13,380 points are most of an evaluation's time.
     config.eval.sources.body = clips("body_bvh/default", "test", views=fixed, **posed, stride=64)
 

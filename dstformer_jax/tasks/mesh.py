@@ -199,11 +199,18 @@ class Mesh:
         }
 
     def summarise(self, rows: Rows, index: dict[str, Any]) -> dict[str, float]:
-        """Errors in mm, root-relative, means over the frames: mpve and `metrics.body_errors`."""
+        """Errors in mm, root-relative, means over the frames: mpve and `metrics.body_errors`.
+
+        Of clips of three and more frames also `acceleration_error`, of the 17 joints in mm/frame².
+        """
         joints = rows["joints"].astype(np.float64), rows["target"].astype(np.float64)
         errors = {"mpve": rows["mpve"], **metrics.body_errors(*joints)}
         valid = rows["valid"]
         means = {name: float(error[valid].mean()) for name, error in errors.items()}
+        inside = valid[:, 2:] & valid[:, 1:-1] & valid[:, :-2]
+        if inside.any():
+            moving = metrics.acceleration_error(*map(metrics.centre, joints))
+            means["acceleration_error"] = float(moving[inside].mean())
         return {**means, "frames": float(valid.sum())}
 
     def mirror_input(self, batch: Batch) -> Batch:
