@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,12 +21,15 @@ class Track:
       start: frame number of the first row.
       points: float32 `[T, J, C]`, C = 2 or 3; x and y of an image, or positions in space.
       confidence: float32 `[T, J]`; 0 marks a missing joint, a whole row of 0 a gap.
+      uncertainty: float32 `[T, J]`, the expected error of each joint in the unit of the points;
+        None where nobody knows.
     """
 
     id: int
     start: int
     points: np.ndarray
     confidence: np.ndarray
+    uncertainty: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         points = np.asarray(self.points, np.float32)
@@ -44,6 +47,14 @@ class Track:
             )
         if (confidence < 0).any():
             raise ValueError(f"got confidence below 0 in track {self.id}, expected 0 or more")
+        if self.uncertainty is not None:
+            uncertainty = np.asarray(self.uncertainty, np.float32)
+            if uncertainty.shape != confidence.shape or not (uncertainty >= 0).all():
+                raise ValueError(
+                    f"got uncertainty of shape {uncertainty.shape} in track {self.id}, expected "
+                    f"{confidence.shape} of numbers from 0"
+                )
+            object.__setattr__(self, "uncertainty", uncertainty)
         object.__setattr__(self, "points", points)
         object.__setattr__(self, "confidence", confidence)
 
@@ -79,6 +90,7 @@ class Motion:
       axes: image (x right, y down), camera (x right, y down, z away) or world (y up).
       size: image (width, height) in pixels; (0, 0) when unknown.
       source: where it came from, for messages.
+      notes: what a reader of the numbers must know, such as what was assumed; sentences.
     """
 
     tracks: tuple[Track, ...]
@@ -88,9 +100,11 @@ class Motion:
     axes: str = "image"
     size: tuple[int, int] = (0, 0)
     source: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tracks", tuple(self.tracks))
+        object.__setattr__(self, "notes", tuple(self.notes))
         object.__setattr__(self, "size", tuple(int(side) for side in self.size))
         if self.unit not in UNITS or self.axes not in AXES:
             raise ValueError(
@@ -129,7 +143,7 @@ class Motion:
                 track.points, track.confidence, to, interpolate
             )
             tracks.append(Track(track.id, track.start, points, confidence))
-        return Motion(tuple(tracks), to, self.fps, self.unit, self.axes, self.size, self.source)
+        return replace(self, tracks=tuple(tracks), skeleton=to)
 
 
 def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:

@@ -1,6 +1,6 @@
 """Which file formats are known, and telling them apart by what is inside.
 
-A new format is a module with a reader and one row of `FORMATS`.
+A new format is a module with a reader and one row of `FORMATS`, or a writer and one of `WRITERS`.
 """
 
 from collections.abc import Callable, Iterable
@@ -74,6 +74,24 @@ FORMATS: dict[str, Format] = {
 }
 
 
+@dataclass(frozen=True)
+class Writer:
+    """A file format that motion is written in.
+
+    name: its key and the ending of its files; description: for help texts; write: (motion, stem)
+    -> the files written, `stem` being their path without ending. Formats that hold one person write
+    a file for each (`<stem>_person<id>.<ending>`). Every file is written complete or not at all and
+    says unit, axes, fps, joints and notes, as far as the format can.
+    """
+
+    name: str
+    description: str
+    write: Callable[[Motion, Path], list[Path]]
+
+
+WRITERS: dict[str, Writer] = {}
+
+
 def sniff(path: str | Path) -> Format:
     """The format of a file or folder by its content; an unknown one raises ValueError."""
     path = Path(path)
@@ -101,3 +119,15 @@ def _content(path: Path) -> Any:
     with file.open("rb") as start:
         head = start.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
     return load_json(file) if head[:1] in (b"{", b"[") else None
+
+
+def write(motion: Motion, stem: str | Path, formats: Iterable[str]) -> list[Path]:
+    """Writes a motion in several formats; returns the files.
+
+    Raises:
+      ValueError: an unknown format, before anything is written.
+    """
+    chosen = list(formats)
+    if unknown := [name for name in chosen if name not in WRITERS]:
+        raise ValueError(f"got format {unknown[0]!r}, expected some of {', '.join(WRITERS)}")
+    return [path for name in chosen for path in WRITERS[name].write(motion, Path(stem))]

@@ -71,3 +71,19 @@ def test_a_track_is_checked(changes, message):
 def test_a_motion_is_checked(changes, message):
     with pytest.raises(ValueError, match=message):
         Motion(**{"tracks": (track([1]),), "skeleton": H36M17, **changes})
+
+
+def test_uncertainty_belongs_to_every_joint():
+    points = np.ones((3, 17, 3))
+    track = Track(0, 0, points, points[..., 0], uncertainty=np.full((3, 17), 2.0))
+    assert track.uncertainty is not None
+    assert track.uncertainty.dtype == np.float32
+    for wrong in (np.ones((3, 16)), np.full((3, 17), np.nan), np.full((3, 17), -1.0)):
+        with pytest.raises(ValueError, match="uncertainty"):
+            Track(0, 0, points, points[..., 0], uncertainty=wrong)
+
+
+def test_notes_stay_with_a_conversion():
+    points = np.ones((3, 17, 2))
+    motion = Motion((Track(0, 0, points, points[..., 0]),), COCO17, notes=("a note",))
+    assert motion.convert(H36M17).notes == ("a note",)
