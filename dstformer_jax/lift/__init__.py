@@ -1,0 +1,54 @@
+"""Anybody's 2D keypoints to 3D motion in metres.
+
+from dstformer_jax.lift import lift
+
+motion = lift("alphapose-results.json", "runs/mocap")
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from dstformer_jax.body.motion import Motion
+from dstformer_jax.files.formats import read
+from dstformer_jax.inference import Model, load
+from dstformer_jax.lift.lifter import Lifter
+from dstformer_jax.lift.tracks import prepare
+from dstformer_jax.lift.world import World
+
+__all__ = ["Lifter", "World", "lift"]
+
+
+def lift(
+    motion: Motion | str | Path,
+    model: Model | Lifter | str | Path,
+    people: Collection[int] = (),
+    world: World | None = None,
+    progress: bool = False,
+) -> Motion:
+    """3D motion of 2D keypoints.
+
+    Args:
+      motion: 2D tracks, or a file or folder of any format that `read` knows.
+      model: a network, a `Lifter` of one with windows as wanted, or what `load` takes.
+      people: ids of the tracks to lift; none: all.
+      world: size, lens and space of the answer; None: people of 1.7 m on y = 0, root above the
+        origin.
+      progress: shows a bar.
+
+    Returns:
+      tracks of the network's joints in metres. Confidence is that of the detections, 0.05 where a
+      joint was not detected; `uncertainty` is the spread between the answers of overlapping windows
+      and mirrored input, in metres; `notes` say what was assumed.
+
+    Raises:
+      ValueError: 3D input, nobody in it, or a network of other joints.
+    """
+    if isinstance(motion, str | Path):
+        motion = read(motion)
+    if not isinstance(model, Model | Lifter):
+        model = load(model)
+    lifter = Lifter(model) if isinstance(model, Model) else model
+    if any(track.points.shape[-1] != 2 for track in motion):
+        raise ValueError(f"{motion.source or 'motion'}: got 3D motion, expected 2D keypoints")
+    seen = prepare(motion, lifter.model.skeleton, people)
+    return (world or World())(lifter(seen, progress), seen)

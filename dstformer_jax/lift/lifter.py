@@ -1,0 +1,145 @@
+"""2D tracks of any length -> 3D poses: all windows of all people through one compiled program."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from dstformer_jax.body import geometry
+from dstformer_jax.body.geometry import Box
+from dstformer_jax.body.motion import Motion, Track
+from dstformer_jax.inference import Model
+from dstformer_jax.lift.windows import Blend, blend_weights, window_rows
+from dstformer_jax.tasks.metrics import centre
+
+FILLED = 0.05  # confidence of joints that no detector saw and the network filled in
+
+
+class _Window(NamedTuple):
+    """One window of one track: its rows, its input [T, J, 3] and the square it is cropped to."""
+
+    track: int
+    rows: np.ndarray
+    motion: np.ndarray
+    box: Box
+
+
+@dataclass(frozen=True)
+class Lifter:
+    """Lifts prepared tracks (`lift.tracks.prepare`).
+
+    Attributes:
+      model: the network.
+      frames: of a window; None: the longest clips that the network was trained on.
+      overlap: share of a window that the next one covers.
+      flip: averages with the mirrored input's answer; it rides in the same batch.
+      batch: windows computed at once. The shape of a batch never changes: whatever is lifted, one
+        program is compiled.
+    """
+
+    model: Model
+    frames: int | None = None
+    overlap: float = 0.5
+    flip: bool = True
+    batch: int = 8
+
+    def __post_init__(self) -> None:
+        most = self.model.maxlen
+        if self.frames is not None and not 1 <= self.frames <= most:
+            raise ValueError(f"got frames={self.frames}, expected 1 to {most}, the network's most")
+        if self.batch < 1 or not 0 <= self.overlap < 1:
+            raise ValueError(
+                f"got batch={self.batch} and overlap={self.overlap}, expected 1 or more windows "
+                "and 0 <= overlap < 1"
+            )
+
+    @property
+    def window(self) -> int:
+        """Frames of a window."""
+        return self.frames or trained_frames(self.model)
+
+    def __call__(self, motion: Motion, progress: bool = False) -> Motion:
+        """3D poses of every track.
+
+        Args:
+          motion: 2D tracks in pixels, in the network's joints, missing ones 0.
+          progress: shows a bar with frames a second.
+
+        Returns:
+          the same tracks in camera axes, root-relative, in pixels like the input; `uncertainty` is
+          the spread of the answers that were averaged. Joints that were not detected have
+          confidence 0.05.
+        """
+        blends = [Blend(len(track), self.model.skeleton.num_joints) for track in motion]
+        weights = blend_weights(self.window, self.overlap)
+        with tqdm(
+            total=sum(map(len, motion)), unit=" frames", desc="lifting", disable=not progress
+        ) as bar:
+            for windows in _batched(self._windows(motion), self.batch):
+                for window, answers in zip(windows, self._answers(windows), strict=True):
+                    for answer in answers:
+                        blends[window.track].add(window.rows, answer, weights)
+                bar.update(_done(windows, self.window, motion, bar.n))
+        lifted = zip(motion, blends, strict=True)
+        tracks = tuple(_lifted(track, blend) for track, blend in lifted)
+        return replace(motion, tracks=tracks, axes="camera")
+
+    def _windows(self, motion: Motion) -> Iterator[_Window]:
+        """Every window of every track, normalised as in training."""
+        for number, track in enumerate(motion):
+            for rows in window_rows(len(track), self.window, self.overlap):
+                clip = track.motion[rows]
+                seen = clip[..., 2:] > 0
+                normal, box = self.model.normaliser.encode(clip, motion.size)
+                yield _Window(number, rows, np.where(seen, normal, 0), box)
+
+    def _answers(self, windows: list[_Window]) -> Iterator[list[np.ndarray]]:
+        """The answers to each window, and to its mirror image, in pixels and root-relative."""
+        clips = np.stack([window.motion for window in windows])
+        clips = np.concatenate([clips, np.zeros((self.batch - len(clips), *clips.shape[1:]))])
+        skeleton = self.model.skeleton
+        if self.flip:
+            clips = np.concatenate([clips, geometry.flip(clips, skeleton)])
+        poses = self.model.lift(clips)
+        answers = [poses[: self.batch]]
+        if self.flip:
+            answers.append(geometry.flip(poses[self.batch :], skeleton))
+        for number, window in enumerate(windows):
+            half = np.asarray(window.box.half).reshape(())
+            yield [centre(each[number]) * half for each in answers]
+
+
+def trained_frames(model: Model) -> int:
+    """The longest clips that a model was trained on; its most where it does not say."""
+    sources = model.info.get("config", {}).get("sources", {}).values()
+    return min(max((s["frames"] for s in sources if s), default=model.maxlen), model.maxlen)
+
+
+def _batched(windows: Iterator[_Window], size: int) -> Iterator[list[_Window]]:
+    batch: list[_Window] = []
+    for window in windows:
+        batch.append(window)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _done(windows: list[_Window], frames: int, motion: Motion, before: int) -> int:
+    """Frames that are finished by these windows beyond those before, for the bar."""
+    last = windows[-1]
+    earlier = sum(len(track) for track in motion.tracks[: last.track])
+    return max(0, earlier + min(int(last.rows.max()) + 1, len(motion.tracks[last.track])) - before)
+
+
+def _lifted(track: Track, blend: Blend) -> Track:
+    return Track(
+        track.id,
+        track.start,
+        blend.mean,
+        np.maximum(track.confidence, FILLED),
+        uncertainty=blend.spread,
+    )

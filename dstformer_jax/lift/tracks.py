@@ -1,0 +1,88 @@
+"""Which stretches of which people are lifted: one Track of the network's joints each."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from dstformer_jax.body.motion import Motion, Track
+from dstformer_jax.body.skeleton import Skeleton
+
+FPS = 30.0  # taken where a file does not say
+MAX_GAP = 2.0  # seconds without a person that still are one track
+FEW_FRAMES, SMALL_SHARE = 10, 0.1  # a track short by both rules is dropped
+
+
+def prepare(motion: Motion, skeleton: Skeleton, people: Collection[int] = ()) -> Motion:
+    """The tracks to lift, in the joints of a network.
+
+    - Frames before a person's first and after the last sighting are cut off; a gap of more than 2 s
+      splits a track, and the parts get ids of their own (free ones above those of the file).
+    - A track seen in fewer than 10 frames, and in fewer than a tenth of those of the longest, is
+      dropped.
+    - Missing joints and frames are zeros, as the masks of training make them.
+
+    Args:
+      motion: 2D detections.
+      skeleton: of the network.
+      people: ids of the tracks to keep; none: all.
+
+    Raises:
+      ValueError: an id that is not there, or nobody in the whole motion.
+    """
+    known = [track.id for track in motion]
+    if missing := sorted(set(people) - set(known)):
+        raise ValueError(
+            f"got person {missing[0]}, expected one of {', '.join(map(str, known)) or 'nobody'} "
+            f"in {motion.source or 'the motion'}"
+        )
+    notes = list(motion.notes)
+    if not motion.fps:
+        notes.append(f"Frames a second are not known: {FPS:g} assumed.")
+        motion = replace(motion, fps=FPS)
+    chosen = [track for track in motion if not people or track.id in people]
+    converted = replace(motion, tracks=tuple(chosen)).convert(skeleton)
+    parts = [part for track in converted for part in _parts(track, MAX_GAP * motion.fps)]
+    parts = _renamed(parts, known)
+    if not parts:
+        raise ValueError(
+            f"{motion.source or 'motion'}: got no frame with a person, expected detections"
+        )
+    longest = max(int(part.seen.sum()) for part in parts)
+    kept = [p for p in parts if p.seen.sum() >= min(FEW_FRAMES, SMALL_SHARE * longest)]
+    if dropped := len(parts) - len(kept):
+        notes.append(
+            f"{dropped} track(s) of fewer than {FEW_FRAMES} frames were left out, being under a "
+            "tenth of the longest."
+        )
+    return replace(converted, tracks=tuple(map(_blank, kept)), notes=tuple(notes))
+
+
+def _parts(track: Track, most: float) -> Iterator[Track]:
+    """The stretches of a track between gaps of more than `most` frames."""
+    rows = np.flatnonzero(track.seen)
+    if not len(rows):
+        return
+    cuts = np.flatnonzero(np.diff(rows) > most + 1)
+    firsts = rows[np.concatenate([[0], cuts + 1])]
+    lasts = rows[np.concatenate([cuts, [len(rows) - 1]])]
+    for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
+        rows_of = slice(first, last + 1)
+        yield Track(track.id, track.start + first, track.points[rows_of], track.confidence[rows_of])
+
+
+def _renamed(parts: list[Track], known: Collection[int]) -> list[Track]:
+    """Parts with ids of their own; the first part of a track keeps its id."""
+    free, taken, out = max(known, default=-1) + 1, set(), []
+    for part in parts:
+        name = part.id
+        if name in taken:
+            name, free = free, free + 1
+        taken.add(part.id)
+        out.append(replace(part, id=name))
+    return out
+
+
+def _blank(track: Track) -> Track:
+    """Zeros where a joint is missing."""
+    return replace(track, points=track.points * (track.confidence[..., None] > 0))
