@@ -13,6 +13,7 @@ from dstformer_jax.body.skeleton import SMPL24
 
 Array = Any
 _SMALL = 1e-6  # squared angles below this use the series; its next term is under float32's step
+_LOCKED = 1e-7  # cosine of the middle angle below which the outer two turn about one axis
 
 
 def to_matrix(vectors: Array, xp: ModuleType = np) -> Array:
@@ -38,6 +39,28 @@ def to_vector(matrices: Array, xp: ModuleType = np) -> Array:
     length = xp.sqrt(safe)
     scale = xp.where(square < _SMALL, 2 - square / 3, 2 * xp.arctan2(length, w) / length)
     return scale * imaginary
+
+
+def to_quaternion(matrices: Array, xp: ModuleType = np) -> Array:
+    """Rotation matrices `[..., 3, 3]` to unit quaternions `[..., 4]` as x, y, z, w with w >= 0."""
+    w, imaginary = _quaternion(matrices, xp)
+    return xp.concatenate([imaginary, w], axis=-1)
+
+
+def to_zxy(matrices: np.ndarray) -> np.ndarray:
+    """Matrices `[..., 3, 3]` to angles z, x, y `[..., 3]` in radians: R = Rz(z) Rx(x) Ry(y).
+
+    x is from -pi/2 to pi/2. At its ends only z + y or z - y is known, and y is 0.
+    """
+    x = np.arcsin(np.clip(matrices[..., 2, 1], -1, 1))
+    locked = np.hypot(matrices[..., 2, 0], matrices[..., 2, 2]) < _LOCKED
+    z = np.where(
+        locked,
+        np.arctan2(matrices[..., 1, 0], matrices[..., 0, 0]),
+        np.arctan2(-matrices[..., 0, 1], matrices[..., 1, 1]),
+    )
+    y = np.where(locked, 0.0, np.arctan2(-matrices[..., 2, 0], matrices[..., 2, 2]))
+    return np.stack([z, x, y], axis=-1)
 
 
 def from_six(six: Array, xp: ModuleType = np) -> Array:

@@ -62,3 +62,19 @@ def one_euro(
 def _share(cutoff: np.ndarray | float, fps: float) -> np.ndarray | float:
     """How much of a new value a low-pass filter of first order takes."""
     return 1 / (1 + fps / (2 * np.pi * cutoff))
+
+
+def fill(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Values where they are known; elsewhere linear between known ones, held at the ends.
+
+    Args:
+      values: [T, J, ...].
+      known: bool [T, J]; a column without any known value stays as it is.
+    """
+    out = np.array(values, np.float64).reshape(*known.shape, -1)
+    frames = np.arange(len(out))
+    for column in np.flatnonzero(known.any(0) & ~known.all(0)):
+        rows = np.flatnonzero(known[:, column])
+        for channel in range(out.shape[-1]):
+            out[:, column, channel] = np.interp(frames, rows, out[rows, column, channel])
+    return out.reshape(values.shape)
