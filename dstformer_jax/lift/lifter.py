@@ -10,8 +10,11 @@ from tqdm import tqdm
 from dstformer_jax.body import geometry
 from dstformer_jax.body.geometry import Box
 from dstformer_jax.body.motion import Motion, Track
+from dstformer_jax.body.skeleton import Skeleton
 from dstformer_jax.inference import Model
+from dstformer_jax.lift.online import Stream
 from dstformer_jax.lift.windows import Blend, blend_weights, window_rows
+from dstformer_jax.lift.world import HEIGHT
 from dstformer_jax.tasks.metrics import centre
 
 FILLED = 0.05  # confidence of joints that no detector saw and the network filled in
@@ -85,6 +88,10 @@ class Lifter:
         lifted = zip(motion, blends, strict=True)
         tracks = tuple(_lifted(track, blend) for track, blend in lifted)
         return replace(motion, tracks=tracks, axes="camera")
+
+    def stream(self, skeleton: Skeleton, look_ahead: int = 0, height: float = HEIGHT) -> Stream:
+        """One person's frames, lifted as they come; see `lift.online.Stream`."""
+        return Stream(self, skeleton, look_ahead, height)
 
     def _windows(self, motion: Motion) -> Iterator[_Window]:
         """Every window of every track, normalised as in training."""

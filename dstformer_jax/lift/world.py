@@ -138,17 +138,23 @@ def metres_per_pixel(pose: np.ndarray, skeleton: Skeleton, height: float, fps: f
       height: in metres.
       fps: frames a second.
     """
-    total, goal = np.zeros(len(pose)), 0.0
-    for name, share in SHARES.items():
-        for side in ("left", "right"):
-            joint = skeleton.index(f"{side}_{name}")
-            bone = pose[:, joint] - pose[:, skeleton.parents[joint]]
-            total += np.linalg.norm(bone, axis=-1)
-            goal += share * height
+    total, goal = limb_lengths(pose, skeleton, height)
     half = int(SIZE_SECONDS * fps / 2)
     padded = np.pad(total, half, mode="edge")
     calm = np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), axis=-1)
     return goal / np.maximum(calm, 1e-6)
+
+
+def limb_lengths(pose: np.ndarray, skeleton: Skeleton, height: float) -> tuple[np.ndarray, float]:
+    """Length of both arms and legs together of poses [..., J, 3], and in metres of a grown-up."""
+    total, goal = np.zeros(pose.shape[:-2]), 0.0
+    for name, share in SHARES.items():
+        for side in ("left", "right"):
+            joint = skeleton.index(f"{side}_{name}")
+            bone = pose[..., joint, :] - pose[..., skeleton.parents[joint], :]
+            total = total + np.linalg.norm(bone, axis=-1)
+            goal += share * height
+    return total, goal
 
 
 def constant_bones(pose: np.ndarray, skeleton: Skeleton) -> np.ndarray:

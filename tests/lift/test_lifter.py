@@ -5,8 +5,8 @@ import json
 import jax
 import numpy as np
 import pytest
+from fixtures_lift import Leaning, wander
 
-from dstformer_jax.body.geometry import Normaliser
 from dstformer_jax.body.motion import Motion, Track
 from dstformer_jax.body.skeleton import COCO17, H36M17
 from dstformer_jax.inference import Model
@@ -14,27 +14,12 @@ from dstformer_jax.lift import Lifter, World, lift
 from dstformer_jax.models.network import build_network, variable_shapes
 
 
-class Leaning:
-    """Stands in for a model: z is half of y, as if people leaned. Remembers the shapes it saw."""
-
-    skeleton, maxlen, info = H36M17, 9, {}
-
-    def __init__(self, mode: str = "crop"):
-        self.normaliser, self.shapes, self.inputs = Normaliser(mode), set(), []
-
-    def lift(self, motion: np.ndarray) -> np.ndarray:
-        self.shapes.add(motion.shape)
-        self.inputs.append(motion)
-        return np.stack([motion[..., 0], motion[..., 1], motion[..., 1] / 2], -1)
-
-
 def people(*lengths: int, size: tuple[int, int] = (0, 0)) -> Motion:
-    rng = np.random.default_rng(0)
-    tracks = []
-    for number, length in enumerate(lengths):
-        still = rng.uniform(100, 400, (1, 17, 2))
-        points = still + np.cumsum(rng.normal(0, 2, (length, 17, 2)), axis=0)
-        tracks.append(Track(number, 3 * number, points, np.ones((length, 17))))
+    motions = [wander(length, seed) for seed, length in enumerate(lengths)]
+    tracks = [
+        Track(number, 3 * number, motion[..., :2], motion[..., 2])
+        for number, motion in enumerate(motions)
+    ]
     return Motion(tuple(tracks), H36M17, fps=30, size=size)
 
 
