@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dstformer_jax.body.skeleton import H36M17, INSTAVARIETY15, INSTAVARIETY_KEYS
-from dstformer_jax.files.detections import load_json
+from dstformer_jax.files.records import load_json
 
 PAIR = ("motion_all.npy", "id_all.npy")
 _MADE = [H36M17.index("belly"), H36M17.index("head")]  # InstaVariety does not have them

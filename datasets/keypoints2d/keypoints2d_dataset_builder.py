@@ -15,9 +15,9 @@ from dstformer_jax.body.skeleton import H36M17, Skeleton
 from dstformer_jax.data.builder import Item, SequenceBuilder, option
 from dstformer_jax.data.schema import Sequence
 from dstformer_jax.files.coco import read_coco_videos
-from dstformer_jax.files.detections import load_json
 from dstformer_jax.files.formats import read, sniff
 from dstformer_jax.files.openpose import LISTS
+from dstformer_jax.files.records import sample
 
 SUFFIXES = (".json", ".csv", ".npz", ".pkl", ".h5")
 _FEET = re.compile(r"(left|right)_(big_toe|small_toe|heel|foot_index)")
@@ -102,7 +102,7 @@ class Builder(SequenceBuilder):
 
 def motions(path: Path) -> dict[str, Motion]:
     """The one video of a file or folder, unnamed, or the videos of an annotation file by name."""
-    if sniff(path).name == "coco" and isinstance(load_json(path), dict):
+    if sniff(path).name == "coco" and isinstance(sample(path)[0], dict):
         return read_coco_videos(path)
     return {"": read(path)}
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from dstformer_jax.body.skeleton import H36M17, POSETRACK17
-from dstformer_jax.files.detections import keypoints, load_json
+from dstformer_jax.files.detections import keypoints
+from dstformer_jax.files.records import load_json
 
 # The lists of the file must mean the joints in this order; some files name them.
 _NAMES = {"head_bottom": "neck", "head_top": "head"}

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dstformer_jax.files.probe import Probe
+
 MAX_BYTES = 512 * 2**20
 MAX_NODES = 4096
 END_SITE = ":EndSite"
@@ -94,6 +96,11 @@ def _rotate(turn: np.ndarray, axis: int, angle: np.ndarray) -> None:
     turned = cos * first + sin * second
     second[:] = cos * second - sin * first
     first[:] = turned
+
+
+def looks_like(probe: Probe) -> bool:
+    """A text that begins with its hierarchy."""
+    return probe.head.lstrip().startswith(b"HIERARCHY")
 
 
 def read_bvh(path: str | Path, max_bytes: int = MAX_BYTES) -> Bvh:

@@ -13,16 +13,12 @@ import numpy as np
 
 from dstformer_jax.body.motion import Motion
 from dstformer_jax.body.skeleton import COCO17, COCO18, HALPE26, POSETRACK17, Skeleton
-from dstformer_jax.files.detections import (
-    Detection,
-    build_motion,
-    detection,
-    frame_numbers,
-    keypoints,
-    load_json,
-    skeleton_of,
-)
+from dstformer_jax.files.detections import People, keypoints, number, skeleton_of
+from dstformer_jax.files.probe import Probe
+from dstformer_jax.files.records import parts
 
+LISTS = ("images", "annotations", "categories")
+_IMAGE_FIELDS = ("file_name", "vid_id", "width", "height")
 _NAMED = (COCO17, COCO18, HALPE26)
 
 
@@ -45,16 +41,31 @@ class Annotation:
     size: tuple[int, int]
 
 
+def looks_like(probe: Probe) -> bool:
+    """Annotations with their images, or a list of results by image number."""
+    if probe.members:
+        return False
+    if isinstance(probe.json, dict):
+        return any(isinstance(probe.json.get(key), list) for key in LISTS[:2])
+    record = probe.first_record
+    return isinstance(record.get("image_id"), int | str) and not probe.nested_keypoints
+
+
 def read_coco(path: str | Path, fps: float = 0.0) -> Motion:
     """Reads results or annotations of ONE video; several videos raise and say how many.
 
     Any visibility above 0 becomes confidence 1 (annotations); results keep their scores, cut to
     [0, 1]. Frames are the numbers in the image names or ids where those count frames, else ranks.
     """
-    content = load_json(path)
-    if isinstance(content, list):
-        return _read_results(content, str(path), fps)
-    videos = _videos(content, str(path), fps)
+    people = People(str(path))
+    for key, value in parts(path, LISTS):
+        if isinstance(key, str):  # an object: annotations
+            return _only_video(read_coco_videos(path, fps), str(path))
+        _add_result(people, value, f"{path}, record {key}")
+    return people.motion(fps)
+
+
+def _only_video(videos: dict[str, Motion], path: str) -> Motion:
     if len(videos) != 1:
         raise ValueError(
             f"{path}: got annotations of {len(videos)} videos ({', '.join(list(videos)[:4])}), "
@@ -64,105 +75,99 @@ def read_coco(path: str | Path, fps: float = 0.0) -> Motion:
 
 
 def read_coco_videos(path: str | Path, fps: float = 0.0) -> dict[str, Motion]:
-    """Reads an annotation file of any number of videos: video name -> Motion."""
-    return _videos(load_json(path), str(path), fps)
+    """Reads an annotation file of any number of videos: video name -> Motion.
 
-
-def read_annotations(path: str | Path) -> tuple[list[Annotation], Skeleton]:
-    """The annotations with keypoints, in file order, and the skeleton that the file names."""
-    return _annotations(load_json(path), str(path))
-
-
-def _read_results(content: list[Any], path: str, fps: float) -> Motion:
-    """A result list: image ids are frames, people are tracked."""
-    records = []
-    for number, record in enumerate(content):
-        where = f"{path}, record {number}"
-        image = record.get("image_id") if isinstance(record, dict) else None
-        if not isinstance(image, int | str) or "keypoints" not in record:
-            raise ValueError(f"{where}: got {record!r:.60}, expected image_id and keypoints")
-        count = len(records[0][1]) if records else None
-        points = keypoints(record["keypoints"], where, count)
-        score = record.get("score")
-        score = float(score) if isinstance(score, int | float) and abs(score) < 1e9 else 0.0
-        track = record.get("track_id")
-        records.append((str(image), points, _track_id(track, where), score))
-    if not records:
-        raise ValueError(f"{path}: got no record, expected at least one person")
-    numbers = frame_numbers(image for image, *_ in records)
-    tracked = all(track is not None for _, _, track, _ in records)
-    found = [
-        detection(numbers[image], points, track if tracked else None, score)
-        for image, points, track, score in records
-    ]
-    return build_motion(found, skeleton_of(len(records[0][1]), path), path, fps)
-
-
-def _videos(content: Any, path: str, fps: float) -> dict[str, Motion]:
-    """Groups annotations by video, numbers their frames and builds the tracks."""
-    annotations, skeleton = _annotations(content, path)
+    Annotations are grouped by video, frames are numbered by their names, and people without
+    identities are tracked.
+    """
+    annotations, skeleton = read_annotations(path)
     groups: dict[str, list[Annotation]] = {}
     for annotation in annotations:
         groups.setdefault(annotation.video, []).append(annotation)
     if not groups:
         raise ValueError(f"{path}: got no annotation with keypoints, expected at least one")
-    return {name: _video(group, skeleton, path, fps) for name, group in groups.items()}
+    return {name: _video(group, skeleton, str(path), fps) for name, group in groups.items()}
+
+
+def read_annotations(path: str | Path) -> tuple[list[Annotation], Skeleton]:
+    """The annotations with keypoints, in file order, and the skeleton that the file names."""
+    images: dict[int | str, Mapping[str, Any]] = {}
+    rows: list[_Row] = []
+    names, place = None, 0
+    for key, value in parts(path, LISTS):
+        if key == "images" and _is(value) and isinstance(value.get("id"), int | str):
+            images[value["id"]] = {field: value.get(field) for field in _IMAGE_FIELDS}
+        elif key == "annotations":
+            where = f"{path}, annotation {place}"
+            place += 1
+            if (row := _row(value, where, len(rows[0].points) if rows else None)) is not None:
+                rows.append(row)
+        elif key == "categories" and names is None and _is(value):
+            names = value.get("keypoints")
+        elif isinstance(key, int):
+            raise ValueError(f"{path}: got a list, expected COCO's images and annotations")
+    skeleton = _skeleton(names, len(rows[0].points) if rows else 17, str(path))
+    return [_annotation(images.get(row.image), row) for row in rows], skeleton
+
+
+def _add_result(people: People, record: Any, where: str) -> None:
+    """A person of a result list: image ids are frames."""
+    image = record.get("image_id") if isinstance(record, dict) else None
+    if not isinstance(image, int | str) or "keypoints" not in record:
+        raise ValueError(f"{where}: got {record!r:.60}, expected image_id and keypoints")
+    points = keypoints(record["keypoints"], where)
+    identity = _track_id(record.get("track_id"), where)
+    people.add(str(image), points, where, identity, number(record.get("score")))
 
 
 def _video(group: list[Annotation], skeleton: Skeleton, path: str, fps: float) -> Motion:
     """One video's annotations as a Motion."""
-    numbers = frame_numbers(annotation.image for annotation in group)
-    tracked = all(annotation.track_id is not None for annotation in group)
-    found: list[Detection] = []
+    people = People(path, skeleton, np.arange(skeleton.num_joints))
     for annotation in group:
         points = annotation.points.copy()
         points[:, 2] = points[:, 2] > 0
-        identity = annotation.track_id if tracked else None
-        found.append(detection(numbers[annotation.image], points, identity))
+        people.add(annotation.image, points, path, annotation.track_id)
     sizes = {annotation.size for annotation in group}
-    size = group[0].size if len(sizes) == 1 else (0, 0)  # photos, not a video
-    return build_motion(found, skeleton, path, fps, size)
+    return people.motion(fps, group[0].size if len(sizes) == 1 else (0, 0))  # photos, not a video
 
 
-def _annotations(content: Any, path: str) -> tuple[list[Annotation], Skeleton]:
-    """Checks an annotation file and joins annotations with their images."""
-    lists = [content.get(key) for key in ("images", "annotations")] if _is(content) else [None]
-    if not all(isinstance(rows, list) for rows in lists):
-        raise ValueError(f"{path}: got no images and annotations, expected COCO's JSON")
-    images = {row.get("id"): row for row in content["images"] if _is(row) and _plain(row.get("id"))}
-    found = []
-    for number, row in enumerate(content["annotations"]):
-        where = f"{path}, annotation {number}"
-        image = (
-            images.get(row.get("image_id")) if _is(row) and _plain(row.get("image_id")) else None
-        )
-        if image is None or not isinstance(image.get("file_name"), str):
-            raise ValueError(f"{where}: got {row!r:.60}, expected the image_id of a listed image")
-        if not row.get("keypoints"):
-            continue  # boxes only: COCO and PoseTrack18 hold such rows
-        points = keypoints(row["keypoints"], where, len(found[0].points) if found else None)
-        track = _track_id(row.get("track_id"), where)
-        found.append(_annotation(image, points, track, where))
-    return found, _skeleton(content, len(found[0].points) if found else 17, path)
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """A row of the annotations, before its image is known; `where` names it in messages."""
+
+    image: int | str
+    track_id: int | None
+    points: np.ndarray
+    where: str
 
 
-def _annotation(
-    image: Mapping[str, Any], points: np.ndarray, track: int | None, where: str
-) -> Annotation:
+def _row(row: Any, where: str, count: int | None) -> _Row | None:
+    """Checks an annotation; None for one of boxes only, which COCO and PoseTrack18 hold."""
+    image = row.get("image_id") if _is(row) else None
+    if not isinstance(image, int | str):
+        raise ValueError(f"{where}: got {row!r:.60}, expected the image_id of a listed image")
+    if not row.get("keypoints"):
+        return None
+    points = keypoints(row["keypoints"], where, count)
+    return _Row(image, _track_id(row.get("track_id"), where), points, where)
+
+
+def _annotation(image: Mapping[str, Any] | None, row: _Row) -> Annotation:
     """One annotation with what its image says."""
-    name = image["file_name"]
+    name = image.get("file_name") if image else None
+    if image is None or not isinstance(name, str):
+        raise ValueError(
+            f"{row.where}: got image_id {row.image!r:.40}, expected that of a listed image"
+        )
     video = str(image.get("vid_id") or Path(name).parent)
-    size = (image.get("width", 0), image.get("height", 0))
+    size = tuple(0 if side is None else side for side in (image["width"], image["height"]))
     if not all(isinstance(side, int) and 0 <= side < 2**20 for side in size):
-        raise ValueError(f"{where}: got image size {size!r:.40}, expected width and height")
-    return Annotation(video, name, track, points, size)
+        raise ValueError(f"{row.where}: got image size {size!r:.40}, expected width and height")
+    return Annotation(video, name, row.track_id, row.points, (size[0], size[1]))
 
 
-def _skeleton(content: Mapping[str, Any], count: int, path: str) -> Skeleton:
+def _skeleton(names: Any, count: int, path: str) -> Skeleton:
     """The skeleton by the category's keypoint names, else by their number."""
-    categories = content.get("categories")
-    first = categories[0] if isinstance(categories, list) and categories else {}
-    names = first.get("keypoints") if _is(first) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return skeleton_of(count, path)
     if len(names) == count == 17 and "head_bottom" in names:
@@ -186,7 +191,3 @@ def _track_id(value: Any, where: str) -> int | None:
 
 def _is(content: Any) -> bool:
     return isinstance(content, dict)
-
-
-def _plain(key: Any) -> bool:
-    return isinstance(key, int | str)

@@ -6,13 +6,10 @@ A new format is a module with a reader and one row of `FORMATS`, or a writer and
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dstformer_jax.body.motion import Motion
-from dstformer_jax.files.alphapose import read_alphapose
-from dstformer_jax.files.coco import read_coco
-from dstformer_jax.files.detections import load_json
-from dstformer_jax.files.openpose import LISTS, frame_files, read_openpose
+from dstformer_jax.files import alphapose, bvh, coco, openpose
+from dstformer_jax.files.probe import Probe, look
 from dstformer_jax.files.rigs import read_motion
 
 
@@ -20,56 +17,33 @@ from dstformer_jax.files.rigs import read_motion
 class Format:
     """A file format.
 
-    name: its key; description: for messages; looks_like: (path, JSON content or None) -> bool;
+    name: its key; description: for messages; looks_like: whether a first look at a file is of one;
     read: path -> Motion.
     """
 
     name: str
     description: str
-    looks_like: Callable[[Path, Any], bool]
+    looks_like: Callable[[Probe], bool]
     read: Callable[[Path], Motion]
-
-
-def _is_openpose(path: Path, content: Any) -> bool:
-    return isinstance(content, dict) and any(key in content for key in LISTS)
-
-
-def _is_alphapose(path: Path, content: Any) -> bool:
-    """A list with image names or person numbers, or an object of frames by image name."""
-    if isinstance(content, dict):
-        frames: Iterable[Any] = content.values()
-        first = next(iter(frames), None)
-        return _is_openpose(path, first)
-    record = _first_record(content)
-    return "keypoints" in record and ("idx" in record or isinstance(record.get("image_id"), str))
-
-
-def _is_coco(path: Path, content: Any) -> bool:
-    if isinstance(content, dict):
-        return isinstance(content.get("annotations"), list) and "images" in content
-    record = _first_record(content)
-    return "keypoints" in record and isinstance(record.get("image_id"), int)
-
-
-def _is_bvh(path: Path, content: Any) -> bool:
-    if content is not None or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"HIERARCHY")
-
-
-def _first_record(content: Any) -> dict[str, Any]:
-    first = content[0] if isinstance(content, list) and content else None
-    return first if isinstance(first, dict) else {}
 
 
 FORMATS: dict[str, Format] = {
     entry.name: entry
     for entry in (
-        Format("openpose", "OpenPose JSON, a folder of frames or one", _is_openpose, read_openpose),
-        Format("alphapose", "AlphaPose results", _is_alphapose, read_alphapose),
-        Format("coco", "COCO keypoint results or annotations, PoseTrack18", _is_coco, read_coco),
-        Format("bvh", "BVH motion", _is_bvh, read_motion),
+        Format(
+            "openpose",
+            "OpenPose JSON, a folder or zip archive of frames or one",
+            openpose.looks_like,
+            openpose.read_openpose,
+        ),
+        Format("alphapose", "AlphaPose results", alphapose.looks_like, alphapose.read_alphapose),
+        Format(
+            "coco",
+            "COCO keypoint results or annotations, PoseTrack18",
+            coco.looks_like,
+            coco.read_coco,
+        ),
+        Format("bvh", "BVH motion", bvh.looks_like, read_motion),
     )
 }
 
@@ -97,10 +71,15 @@ def sniff(path: str | Path) -> Format:
     path = Path(path)
     if not path.exists():
         raise ValueError(f"got {path}, which does not exist; expected a file or folder to read")
-    content = _content(path)
+    try:
+        probe = look(path)
+    except OSError as error:
+        raise ValueError(f"{path}: got no file that can be read ({error.strerror})") from None
     for entry in FORMATS.values():
-        if entry.looks_like(path, content):
+        if entry.looks_like(probe):
             return entry
+    if probe.broken:
+        raise ValueError(f"{path}: {probe.broken}")
     known = "; ".join(entry.description for entry in FORMATS.values())
     raise ValueError(f"{path}: got a file of no known format, expected one of: {known}")
 
@@ -109,16 +88,13 @@ def read(path: str | Path, format: str | None = None) -> Motion:
     """Reads a file or folder of keypoints or motion; the format is found by content, or given."""
     if format is not None and format not in FORMATS:
         raise ValueError(f"got format {format!r}, expected one of {', '.join(FORMATS)}")
+    if not Path(path).exists():
+        raise ValueError(f"got {path}, which does not exist; expected a file or folder to read")
     entry = sniff(path) if format is None else FORMATS[format]
-    return entry.read(Path(path))
-
-
-def _content(path: Path) -> Any:
-    """The JSON content to judge by: the file's, or that of a folder's first frame; else None."""
-    file = frame_files(path)[0] if path.is_dir() else path
-    with file.open("rb") as start:
-        head = start.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
-    return load_json(file) if head[:1] in (b"{", b"[") else None
+    try:
+        return entry.read(Path(path))
+    except OSError as error:
+        raise ValueError(f"{path}: got no file that can be read ({error.strerror})") from None
 
 
 def write(motion: Motion, stem: str | Path, formats: Iterable[str]) -> list[Path]:

@@ -79,8 +79,8 @@ def test_names_that_do_not_count_become_ranks(tmp_path):
     ("content", "message"),
     [
         ("[{", "got no valid JSON"),
-        ("3", "got int, expected AlphaPose's list"),
-        ([], "got no record"),
+        ("3", "got int, expected a list or an object"),
+        ([], "got no person"),
         ([3], "record 0: got 3, expected image_id"),
         ([record("0.jpg", 1), {"image_id": "1.jpg"}], "record 1: got keypoints None"),
         ([record("0.jpg", 1), record("1.jpg", 1, 17)], "record 1: got 17 keypoints, expected 26"),

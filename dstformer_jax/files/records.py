@@ -1,0 +1,205 @@
+"""JSON of bounded size and depth, read part by part when the file is large.
+
+Detector files of hours of video have gigabytes. Their outermost list (or the lists of an outermost
+object) is walked with ijson, one part at a time, so that memory holds one part and not the file.
+"""
+
+import codecs
+import json
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import ijson
+
+MAX_BYTES = 512 * 2**20  # of a file read whole
+STREAM_ABOVE = 16 * 2**20  # larger files are read part by part
+MAX_STREAMED = 32 * 2**30  # of a file read part by part
+MAX_PART = 32 * 2**20  # bytes without a new value
+MAX_VALUES = 2_000_000  # values of one part: 5000 people of 133 joints in a frame
+MAX_DEPTH = 64
+SAMPLE_VALUES = 20_000
+
+Event = tuple[str, Any]
+
+
+def load_json(path: str | Path, max_bytes: int = MAX_BYTES) -> Any:
+    """Reads a JSON file of bounded size; anything wrong is a ValueError that names the file."""
+    path = Path(path)
+    size = path.stat().st_size
+    if size > max_bytes:
+        raise ValueError(f"{path}: got {size} bytes, expected at most {max_bytes}")
+    return parse_json(path.read_bytes(), str(path))
+
+
+def parse_json(data: bytes, where: str) -> Any:
+    """The content of a JSON text; anything wrong is a ValueError that begins with `where`."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{where}: got no valid JSON ({error!s:.120}), expected a whole file"
+        ) from None
+
+
+def parts(path: str | Path, lists: Collection[str] = ()) -> Iterator[tuple[int | str, Any]]:
+    """The parts of a JSON file, one at a time: (position, item) of a list, else (key, value).
+
+    Lists of an object whose keys are in `lists` are taken apart too: (key, item) for each item.
+
+    Raises:
+      ValueError: naming the file: no valid JSON, neither list nor object, too large or too deep.
+    """
+    path = Path(path)
+    size = path.stat().st_size
+    if size > MAX_STREAMED:
+        raise ValueError(f"{path}: got {size} bytes, expected at most {MAX_STREAMED}")
+    if size <= STREAM_ABOVE:
+        yield from _taken_apart(load_json(path), lists, str(path))
+        return
+    with path.open("rb") as file:
+        try:
+            yield from _streamed(_events(file), lists, str(path))
+        except (ijson.JSONError, ValueError) as error:
+            if str(error).startswith(str(path)):
+                raise
+            raise ValueError(f"{path}: {_reason(error)}, expected a whole file") from None
+
+
+def sample(path: str | Path) -> tuple[Any, str]:
+    """The beginning of a JSON file (all of a small one), and what is wrong with it or ""."""
+    path = Path(path)
+    reason = ""
+    if path.stat().st_size <= STREAM_ABOVE:
+        try:
+            return parse_json(path.read_bytes(), str(path)), ""
+        except ValueError as error:
+            reason = str(error).removeprefix(f"{path}: ")
+    content: list[Any] = []
+    with path.open("rb") as file:
+        try:
+            events = _events(file)
+            _value(next(events), events, content)
+        except _Enough:
+            pass
+        except (ijson.JSONError, ValueError) as error:
+            reason = reason or _reason(error)
+    return (content[0] if content else None), reason
+
+
+def _taken_apart(
+    content: Any, lists: Collection[str], where: str
+) -> Iterator[tuple[int | str, Any]]:
+    """`parts` of a file that is in memory."""
+    if isinstance(content, list):
+        yield from enumerate(content)
+        return
+    if not isinstance(content, dict):
+        raise ValueError(f"{where}: got {type(content).__name__}, expected a list or an object")
+    for key, value in content.items():
+        if key in lists and isinstance(value, list):
+            yield from ((key, item) for item in value)
+        else:
+            yield key, value
+
+
+class _Enough(Exception):
+    """A sample is full."""
+
+
+class _Gauge:
+    """A binary file that refuses to be read on and on without a value coming out."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.since = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self.since += len(data)
+        if self.since > MAX_PART:
+            raise ValueError(f"got a value of more than {MAX_PART} bytes")
+        return data
+
+
+def _events(file: IO[bytes]) -> Iterator[Event]:
+    """ijson's events, after a byte order mark."""
+    if file.read(3) != codecs.BOM_UTF8:
+        file.seek(0)
+    gauge = _Gauge(file)
+    for event in ijson.basic_parse(gauge, use_float=True):
+        gauge.since = 0
+        yield event
+
+
+def _reason(error: Exception) -> str:
+    """One line of ijson's message, which draws the place on three."""
+    text = str(error)
+    return text if text.startswith("got ") else f"got no valid JSON ({text.splitlines()[0]:.120})"
+
+
+def _streamed(
+    events: Iterator[Event], lists: Collection[str], where: str
+) -> Iterator[tuple[int | str, Any]]:
+    """`parts` of a file that is being read."""
+    event, value = next(events)
+    if event == "start_array":
+        yield from enumerate(_items(events))
+    elif event == "start_map":
+        for event, key in events:
+            if event == "end_map":
+                break
+            first = next(events)
+            if key in lists and first[0] == "start_array":
+                yield from ((key, item) for item in _items(events))
+            else:
+                yield key, _value(first, events)
+    else:
+        raise ValueError(f"{where}: got {type(value).__name__}, expected a list or an object")
+    for _ in events:  # whatever follows the end is an error, which ijson raises
+        pass
+
+
+def _items(events: Iterator[Event]) -> Iterator[Any]:
+    """The items of a list that has begun, up to its end."""
+    for event in events:
+        if event[0] == "end_array":
+            return
+        yield _value(event, events)
+
+
+def _value(first: Event, events: Iterator[Event], sampled: list[Any] | None = None) -> Any:
+    """The value that begins with `first`; into `sampled`, as far as it comes, if that is given."""
+    event, value = first
+    if event not in ("start_map", "start_array"):
+        return value
+    whole: Any = {} if event == "start_map" else []
+    if sampled is not None:
+        sampled.append(whole)
+    opened, keys = [whole], [""]
+    for count, (event, value) in enumerate(events):
+        if event == "map_key":
+            keys[-1] = value
+            continue
+        if event in ("end_map", "end_array"):
+            opened.pop()
+            keys.pop()
+            if not opened:
+                break
+            continue
+        if count > (MAX_VALUES if sampled is None else SAMPLE_VALUES):
+            if sampled is not None:
+                raise _Enough
+            raise ValueError(f"got a part of more than {MAX_VALUES} values")
+        inner = {"start_map": dict, "start_array": list}.get(event)
+        value = inner() if inner else value
+        if isinstance(opened[-1], dict):
+            opened[-1][keys[-1]] = value
+        else:
+            opened[-1].append(value)
+        if inner:
+            opened.append(value)
+            keys.append("")
+            if len(opened) > MAX_DEPTH:
+                raise ValueError(f"got more than {MAX_DEPTH} lists and objects inside each other")
+    return whole
