@@ -74,7 +74,9 @@ def reproduce(name: str, scale: Scale, seeds: int, grid: Grid, output: Path) -> 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code. Unknown flags go to `dstformer_jax.main`."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m dstformer_jax.reproduce",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", choices=[*sorted(STUDIES), "official"], help="which")
     parser.add_argument("--data", type=Path, required=True, help="prepared data")

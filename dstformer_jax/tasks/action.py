@@ -1,7 +1,7 @@
 """Action recognition: which class of action a clip shows (paper sec. 3.4 and appendix A.3)."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,10 +96,6 @@ class Action:
         if supervision != "label":
             return {}
         return {"accuracy": reduce.mean(metrics.top_k(outputs[self.head], batch["label"]))}
-
-    def alarm(self, step: int, values: Mapping[str, float]) -> str | None:
-        """Nothing to warn of."""
-        del step, values
 
     def measure(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
         """Class scores [B, K] and labels [B]."""

@@ -13,8 +13,8 @@ A **task** says what to predict and how wrong a prediction is. It is a plain obj
 - `summarise(rows, index) -> {metric: float}`: once, on host, numpy in and floats out. `index` is
   the host table of the evaluation source (sequence, action, subject, rig, view, frame ids ...).
 - `terms`: the names of the loss terms it computes.
-- `diagnose(outputs, batch, supervision, reduce) -> {name: scalar}`: watched beside the loss, and
-  `alarm(step, values) -> str | None`: what the log should warn of.
+- `diagnose(outputs, batch, supervision, reduce) -> {name: scalar}` (optional): watched beside the
+  loss, and `alarm(step, values) -> str | None` (optional): what the log should warn of.
 - `mirror_input(batch)` and `mirror(outputs)`: the batch with mirrored inputs, and the mirrored
   answer brought back, of what flip averaging averages.
 - `finish(outputs) -> outputs` (optional): in evaluation, before averaging, what is measured beside
@@ -42,7 +42,6 @@ A **batch** is a dict of arrays. B clips, T frames, J joints:
 Every batch is homogeneous: one source, one T, one supervision ("3d", "2d", "label", "body").
 """
 
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 import jax
@@ -86,12 +85,6 @@ class Task(Protocol):
     def measure(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]: ...
 
     def summarise(self, rows: Rows, index: dict[str, Any]) -> dict[str, float]: ...
-
-    def diagnose(
-        self, outputs: Outputs, batch: Batch, supervision: str, reduce: Reduce
-    ) -> dict[str, jax.Array]: ...
-
-    def alarm(self, step: int, values: Mapping[str, float]) -> str | None: ...
 
     def mirror_input(self, batch: Batch) -> Batch: ...
 

@@ -4,7 +4,7 @@ With head "mesh" from the motion alone; with head "refiner" from another method'
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,17 +163,6 @@ class Mesh:
     def _vectors(self, turns: jax.Array) -> jax.Array:
         """Axis-angles [B, T, 3 bones] of rotations, of angles up to half a turn."""
         return rotations.to_vector(turns, jnp).reshape(*turns.shape[:2], -1)
-
-    def diagnose(
-        self, outputs: Outputs, batch: Batch, supervision: str, reduce: Reduce
-    ) -> dict[str, jax.Array]:
-        """Nothing is watched beside the loss."""
-        del outputs, batch, supervision, reduce
-        return {}
-
-    def alarm(self, step: int, values: Mapping[str, float]) -> str | None:
-        """Nothing to warn of."""
-        del step, values
 
     def finish(self, outputs: Outputs) -> Outputs:
         """The answer with its vertices [B, T, V, 3] and joints [B, T, 17, 3], in mm."""

@@ -1,7 +1,7 @@
 """One-shot action recognition: one example of each new class, nearest by cosine (paper A.3)."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,17 +98,6 @@ class OneShot:
             features, labels, self.temperature, self.base_temperature
         )
         return {"contrastive": value}
-
-    def diagnose(
-        self, outputs: Outputs, batch: Batch, supervision: str, reduce: Reduce
-    ) -> dict[str, jax.Array]:
-        """Nothing is watched beside the loss."""
-        del outputs, batch, supervision, reduce
-        return {}
-
-    def alarm(self, step: int, values: Mapping[str, float]) -> str | None:
-        """Nothing to warn of."""
-        del step, values
 
     def measure(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
         """Embeddings [B, D] and labels [B]."""

@@ -175,7 +175,8 @@ class Loop:
         step, total = self.window.last, self.plan.total_steps
         self.log.write(step, {"epoch": draw.epoch, **values})
         self.log.say(logs.sentence(step, total, draw.epoch, values))
-        alarm = self.experiment.task.alarm(step, values)
+        watcher = getattr(self.experiment.task, "alarm", None)
+        alarm = watcher(step, values) if watcher else None
         if bool(alarm) != self.alarmed:
             self.log.say(f"WARNING: {alarm}" if alarm else f"step {step}: the last warning is over")
         self.alarmed = bool(alarm)

@@ -41,6 +41,7 @@ def make_step(
       term by its name, "grad_norm" and what the task diagnoses.
     """
     task, weights = experiment.task, experiment.config["weights"]
+    watch = getattr(task, "diagnose", None)
 
     def loss(params: Any, state: State, batch: dict[str, jax.Array]) -> tuple[Any, Any]:
         params = optim.stop_frozen(params, experiment.frozen)
@@ -57,7 +58,7 @@ def make_step(
             **task.inputs(batch),
         )
         terms = task.loss(outputs, batch, supervision, reduce)
-        watched = task.diagnose(outputs, batch, supervision, reduce)
+        watched = watch(outputs, batch, supervision, reduce) if watch else {}
         total = weighted_sum(terms, weights)
         stats = updates.get("batch_stats", state.batch_stats)
         return total, ({"loss": total, **terms, **watched}, stats)
