@@ -9,8 +9,14 @@ from pathlib import Path
 
 from dstformer_jax.body.motion import Motion
 from dstformer_jax.files import alphapose, bvh, coco, openpose
+from dstformer_jax.files.angles import write_angles, write_mot
+from dstformer_jax.files.bvh_write import write_bvh
+from dstformer_jax.files.c3d import write_c3d
+from dstformer_jax.files.glb import write_glb
 from dstformer_jax.files.probe import Probe, look
 from dstformer_jax.files.rigs import read_motion
+from dstformer_jax.files.tables import write_csv, write_json, write_npz
+from dstformer_jax.files.trc import write_trc
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,20 @@ class Writer:
     write: Callable[[Motion, Path], list[Path]]
 
 
-WRITERS: dict[str, Writer] = {}
+WRITERS: dict[str, Writer] = {
+    entry.name: entry
+    for entry in (
+        Writer("npz", "numpy arrays", write_npz),
+        Writer("csv", "table of joints", write_csv),
+        Writer("json", "JSON", write_json),
+        Writer("trc", "markers for OpenSim", write_trc),
+        Writer("c3d", "markers for biomechanics (needs ezc3d)", write_c3d),
+        Writer("bvh", "skeletal animation", write_bvh),
+        Writer("glb", "animated skeleton for Blender and browsers (glTF)", write_glb),
+        Writer("mot", "joint angles for OpenSim", write_mot),
+        Writer("angles", "joint angles, STEM_angles.csv", write_angles),
+    )
+}
 
 
 def sniff(path: str | Path) -> Format:

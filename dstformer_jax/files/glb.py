@@ -1,0 +1,229 @@
+"""Writes animated skeletons for Blender, game engines and browsers: .glb (glTF 2.0).
+
+Units, axes and rest pose are glTF's own: metres, y up, right-handed, facing +z. Every bone is an
+octahedron that one node of the skeleton carries, so that the motion shows without a body.
+"""
+
+import json
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dstformer_jax.body.kinematics import Articulation, articulate, swing
+from dstformer_jax.body.motion import Motion, Track
+from dstformer_jax.body.rotations import to_quaternion
+from dstformer_jax.files.output import (
+    GENERATOR,
+    beside,
+    description,
+    in_metres,
+    person_files,
+    whole_file,
+)
+
+_FLOAT, _BYTE, _SHORT = 5126, 5121, 5123  # component types
+_TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
+_VERTICES, _INDICES = 34962, 34963  # buffer targets
+# Red, green, blue of the people in turn.
+_COLOURS = ((0.10, 0.35, 0.80), (0.85, 0.35, 0.05), (0.05, 0.55, 0.25), (0.65, 0.15, 0.55))
+# An octahedron along y from 0 to 1; four corners around it at a tenth of its length.
+_CORNERS = np.array(
+    [[0, 0, 0], [1, 0.1, 0], [0, 0.1, 1], [-1, 0.1, 0], [0, 0.1, -1], [0, 1, 0]], np.float64
+)
+_FACES = np.array(
+    [[0, 1, 2], [0, 2, 3], [0, 3, 4], [0, 4, 1], [5, 2, 1], [5, 3, 2], [5, 4, 3], [5, 1, 4]]
+)
+_WIDTH = (0.12, 0.035)  # half width of a bone: a share of its length, and at most, in metres
+
+
+def write_glb(motion: Motion, stem: Path) -> list[Path]:
+    """One file with everybody: a skin and a coloured mesh for each, one animation for all.
+
+    Time 0 is frame 0 of the video. Missing joints are interpolated; before a person's first frame
+    and after the last the pose is held. Node names are those of the joints (`body.kinematics`),
+    after `person<id>_` where there are several people. The description is in `asset.extras`.
+    """
+    metric = in_metres(motion, "GLB")
+    people = [track for track, _ in person_files(metric, stem, ".glb")]
+    scene = _Scene()
+    for number, track in enumerate(people):
+        prefix = f"person{track.id}_" if len(people) > 1 else ""
+        scene.add_person(metric, track, prefix, _COLOURS[number % len(_COLOURS)])
+    path = beside(stem, ".glb")
+    with whole_file(path) as partial:
+        partial.write_bytes(_packed(scene.content(metric), bytes(scene.data)))
+    return [path]
+
+
+def _packed(content: dict[str, Any], data: bytes) -> bytes:
+    """The two chunks of a binary glTF file, each padded to 4 bytes."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 4)
+    size = 12 + 8 + len(text) + 8 + len(data)
+    head = struct.pack("<4sII", b"glTF", 2, size)
+    first = struct.pack("<I4s", len(text), b"JSON") + text
+    return head + first + struct.pack("<I4s", len(data), b"BIN\0") + data
+
+
+@dataclass
+class _Scene:
+    """Collects the parts of the file; indices are places in its lists."""
+
+    data: bytearray = field(default_factory=bytearray)
+    views: list[dict[str, Any]] = field(default_factory=list)
+    accessors: list[dict[str, Any]] = field(default_factory=list)
+    nodes: list[dict[str, Any]] = field(default_factory=list)
+    skins: list[dict[str, Any]] = field(default_factory=list)
+    meshes: list[dict[str, Any]] = field(default_factory=list)
+    materials: list[dict[str, Any]] = field(default_factory=list)
+    channels: list[dict[str, Any]] = field(default_factory=list)
+    samplers: list[dict[str, Any]] = field(default_factory=list)
+    tops: list[int] = field(default_factory=list)
+
+    def content(self, motion: Motion) -> dict[str, Any]:
+        """The JSON of the file."""
+        return {
+            "asset": {"version": "2.0", "generator": GENERATOR, "extras": description(motion)},
+            "scene": 0,
+            "scenes": [{"name": "motion", "nodes": self.tops}],
+            "nodes": self.nodes,
+            "meshes": self.meshes,
+            "skins": self.skins,
+            "materials": self.materials,
+            "animations": [
+                {"name": "motion", "channels": self.channels, "samplers": self.samplers}
+            ],
+            "accessors": self.accessors,
+            "bufferViews": self.views,
+            "buffers": [{"byteLength": len(self.data)}],
+        }
+
+    def add_array(self, array: np.ndarray, kind: int, target: int | None = None) -> int:
+        """Stores an array [N] or [N, C] and returns its accessor."""
+        self.data += b"\0" * (-len(self.data) % 4)
+        dtype = {_FLOAT: "<f4", _BYTE: "u1", _SHORT: "<u2"}[kind]
+        stored = np.ascontiguousarray(array, dtype)
+        view = {"buffer": 0, "byteOffset": len(self.data), "byteLength": stored.nbytes}
+        self.views.append(view if target is None else {**view, "target": target})
+        self.data += stored.tobytes()
+        self.data += b"\0" * (-len(self.data) % 4)
+        flat = stored.reshape(len(stored), -1)
+        accessor = {
+            "bufferView": len(self.views) - 1,
+            "componentType": kind,
+            "count": len(stored),
+            "type": _TYPES[flat.shape[1]],
+        }
+        if flat.shape[1] in (1, 3):  # needed of times and vertices
+            accessor |= {"min": flat.min(0).tolist(), "max": flat.max(0).tolist()}
+        self.accessors.append(accessor)
+        return len(self.accessors) - 1
+
+    def add_person(
+        self, motion: Motion, track: Track, prefix: str, colour: tuple[float, float, float]
+    ) -> None:
+        """Adds a person's nodes, mesh, skin and part of the animation."""
+        body = articulate(track.points, motion.skeleton, track.confidence)
+        first = len(self.nodes)
+        for node, (name, offset) in enumerate(zip(body.names, body.offsets, strict=True)):
+            place = body.path[0] if node == 0 else offset
+            entry: dict[str, Any] = {"name": prefix + name, "translation": place.tolist()}
+            entry["rotation"] = to_quaternion(body.turns[0, node]).tolist()
+            if below := np.flatnonzero(body.parents == node).tolist():
+                entry["children"] = [first + child for child in below]
+            self.nodes.append(entry)
+        self._add_mesh(body, first, prefix, colour)
+        times = (track.start + np.arange(len(track))) / motion.fps
+        self._animate(body, first, self.add_array(times, _FLOAT))
+
+    def _add_mesh(
+        self, body: Articulation, first: int, prefix: str, colour: tuple[float, float, float]
+    ) -> None:
+        """The bones at rest, each corner bound to one node."""
+        corners, faces, owners = octahedra(body)
+        weights = np.zeros((len(owners), 4))
+        weights[:, 0] = 1
+        joints = np.zeros((len(owners), 4))
+        joints[:, 0] = owners
+        inverse = np.tile(np.eye(4), (len(body.rest), 1, 1))
+        inverse[:, :3, 3] = -body.rest
+        attributes = {
+            "POSITION": self.add_array(corners, _FLOAT, _VERTICES),
+            "JOINTS_0": self.add_array(joints, _SHORT, _VERTICES),
+            "WEIGHTS_0": self.add_array(weights, _FLOAT, _VERTICES),
+        }
+        # glTF keeps matrices by columns.
+        columns = np.swapaxes(inverse, 1, 2).reshape(-1, 16)
+        self.materials.append(
+            {
+                "name": f"{prefix}bones",
+                "pbrMetallicRoughness": {
+                    "baseColorFactor": [*colour, 1],
+                    "metallicFactor": 0,
+                    "roughnessFactor": 0.8,
+                },
+            }
+        )
+        primitive = {
+            "attributes": attributes,
+            "indices": self.add_array(faces.reshape(-1), _SHORT, _INDICES),
+            "material": len(self.materials) - 1,
+        }
+        self.meshes.append({"name": f"{prefix}bones", "primitives": [primitive]})
+        self.skins.append(
+            {
+                "name": f"{prefix}skeleton",
+                "inverseBindMatrices": self.add_array(columns, _FLOAT),
+                "joints": [first + node for node in range(len(body.names))],
+                "skeleton": first,
+            }
+        )
+        shown = {"name": f"{prefix}body", "mesh": len(self.meshes) - 1, "skin": len(self.skins) - 1}
+        self.nodes.append(shown)
+        self.tops += [first, len(self.nodes) - 1]
+
+    def _animate(self, body: Articulation, first: int, times: int) -> None:
+        """Rotations of all nodes that others hang on, and the place of the first."""
+        self._add_channel(first, "translation", times, self.add_array(body.path, _FLOAT))
+        turns = _continuous(to_quaternion(body.turns))
+        for node in sorted(set(body.parents.tolist()) - {-1}):
+            values = self.add_array(turns[:, node], _FLOAT)
+            self._add_channel(first + node, "rotation", times, values)
+
+    def _add_channel(self, node: int, path: str, times: int, values: int) -> None:
+        self.channels.append(
+            {"sampler": len(self.samplers), "target": {"node": node, "path": path}}
+        )
+        self.samplers.append({"input": times, "output": values, "interpolation": "LINEAR"})
+
+
+def octahedra(body: Articulation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The bones of a body at rest as octahedra.
+
+    Returns:
+      corners [6 B, 3] in the body's unit, faces int [8 B, 3], and the node int [6 B] that carries
+      each corner; B bones that have a length.
+    """
+    corners, faces, owners = [], [], []
+    for node, parent in enumerate(body.parents.tolist()):
+        length = float(np.linalg.norm(body.offsets[node]))
+        if length == 0:
+            continue
+        width = min(_WIDTH[0] * length, _WIDTH[1])
+        turn = swing(np.array([0.0, 1.0, 0.0]), body.offsets[node] / length)
+        faces.append(_FACES + 6 * len(corners))
+        corners.append(body.rest[parent] + _CORNERS * [width, length, width] @ turn.T)
+        owners.append(np.full(6, parent))
+    if not corners:
+        raise ValueError("got a body whose joints are all in one place, expected bones for GLB")
+    return np.concatenate(corners), np.concatenate(faces), np.concatenate(owners)
+
+
+def _continuous(quaternions: np.ndarray) -> np.ndarray:
+    """Quaternions [T, ..., 4] with the signs nearest to the frame before: q and -q are one turn."""
+    near = np.sum(quaternions[1:] * quaternions[:-1], axis=-1, keepdims=True) >= 0
+    signs = np.cumprod(np.where(near, 1, -1), axis=0)
+    return np.concatenate([quaternions[:1], quaternions[1:] * signs])
