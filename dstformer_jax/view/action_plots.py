@@ -8,10 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dstformer_jax.view import plots
+from dstformer_jax.view.colours import OKABE_ITO
 
 WRITTEN = 30  # classes up to which every cell holds its number
-# Okabe and Ito's colours, told apart by people of any colour vision.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "os^Dv<>"
 
 
@@ -88,7 +87,7 @@ def accuracy_curves(
             axes.plot(
                 x,
                 np.asarray(y) * 100,
-                color=COLOURS[place % len(COLOURS)],
+                color=OKABE_ITO[place % len(OKABE_ITO)],
                 marker=MARKERS[place % len(MARKERS)],
                 ms=4,
                 lw=1.8,

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dstformer_jax.body.skeleton import H36M17, Skeleton
+from dstformer_jax.view.colours import SIDES as SIDE_COLOURS
 
-SIDE_COLOURS = {"left": "#1f6fb4", "right": "#d1493f", "middle": "#5a4a78"}
 TRUE_COLOUR = "#9aa0a6"
 LEGEND = (
     ("left", SIDE_COLOURS["left"]),
