@@ -50,8 +50,9 @@ def write_glb(motion: Motion, stem: Path) -> list[Path]:
     people = [track for track, _ in person_files(metric, stem, ".glb")]
     scene = _Scene()
     for number, track in enumerate(people):
-        prefix = f"person{track.id}_" if len(people) > 1 else ""
-        scene.add_person(metric, track, prefix, _COLOURS[number % len(_COLOURS)])
+        name = f"person{track.id}"
+        prefix = f"{name}_" if len(people) > 1 else ""
+        scene.add_person(metric, track, name, prefix, _COLOURS[number % len(_COLOURS)])
     path = beside(stem, ".glb")
     with whole_file(path) as partial:
         partial.write_bytes(_packed(scene.content(metric), bytes(scene.data)))
@@ -123,19 +124,27 @@ class _Scene:
         return len(self.accessors) - 1
 
     def add_person(
-        self, motion: Motion, track: Track, prefix: str, colour: tuple[float, float, float]
+        self,
+        motion: Motion,
+        track: Track,
+        name: str,
+        prefix: str,
+        colour: tuple[float, float, float],
     ) -> None:
         """Adds a person's nodes, mesh, skin and part of the animation."""
         body = articulate(track.points, motion.skeleton, track.confidence)
         first = len(self.nodes)
-        for node, (name, offset) in enumerate(zip(body.names, body.offsets, strict=True)):
+        for node, (joint, offset) in enumerate(zip(body.names, body.offsets, strict=True)):
             place = body.path[0] if node == 0 else offset
-            entry: dict[str, Any] = {"name": prefix + name, "translation": place.tolist()}
+            entry: dict[str, Any] = {"name": prefix + joint, "translation": place.tolist()}
             entry["rotation"] = to_quaternion(body.turns[0, node]).tolist()
             if below := np.flatnonzero(body.parents == node).tolist():
                 entry["children"] = [first + child for child in below]
             self.nodes.append(entry)
         self._add_mesh(body, first, prefix, colour)
+        # A node above both: Blender makes one armature of all joints below one node.
+        self.nodes.append({"name": name, "children": [first, len(self.nodes) - 1]})
+        self.tops.append(len(self.nodes) - 1)
         times = (track.start + np.arange(len(track))) / motion.fps
         self._animate(body, first, self.add_array(times, _FLOAT))
 
@@ -183,7 +192,6 @@ class _Scene:
         )
         shown = {"name": f"{prefix}body", "mesh": len(self.meshes) - 1, "skin": len(self.skins) - 1}
         self.nodes.append(shown)
-        self.tops += [first, len(self.nodes) - 1]
 
     def _animate(self, body: Articulation, first: int, times: int) -> None:
         """Rotations of all nodes that others hang on, and the place of the first."""

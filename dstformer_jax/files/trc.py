@@ -22,7 +22,8 @@ def write_trc(motion: Motion, stem: Path) -> list[Path]:
     """A file for each person, metres, y up, as OpenSim reads it: joints are the markers.
 
     Frames run from the person's first to the last; Frame# counts the video's from 1, Time is that
-    of the video. Missing joints have empty cells. The format has no place for notes.
+    of the video. Missing joints are NaN (empty cells are lost where several tabs count as one). The
+    format has no place for notes.
     """
     metric = in_metres(motion, "TRC")
     return [
@@ -43,7 +44,7 @@ def _lines(motion: Motion, track: Track, name: str) -> Iterator[str]:
     for row, (points, scores) in enumerate(zip(track.points, track.confidence, strict=True)):
         frame = track.start + row
         cells = [
-            f"{x:.6f}" if score > 0 else ""
+            f"{x:.6f}" if score > 0 else "NaN"
             for place, score in zip(points.tolist(), scores.tolist(), strict=True)
             for x in place
         ]
