@@ -60,7 +60,7 @@ _T_POSE: dict[str, tuple[float, float, float]] = {
 }
 _UP = np.array([0.0, 1.0, 0.0])
 # Share of the parent's frame in the best fit: it decides only where the neighbours lie on one line.
-_PRIOR = 1e-3
+_PRIOR = 1e-5
 _SHORT = 1e-6  # bones below this share of all bones' length have no direction
 
 

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from jax.scipy.spatial.transform import Rotation
 
-from dstformer_jax.body.rotations import flip_vectors, from_six, to_matrix, to_six, to_vector
+from dstformer_jax.body.rotations import (
+    flip_vectors,
+    from_six,
+    to_matrix,
+    to_quaternion,
+    to_six,
+    to_vector,
+    to_zxy,
+)
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +97,24 @@ def test_gradients_are_finite_everywhere():
 def test_gradients_of_degenerate_six_numbers_are_finite():
     gradient = jax.jit(jax.grad(lambda six: jnp.sum(from_six(six, jnp) ** 3)))(jnp.zeros(6))
     assert np.isfinite(gradient).all()
+
+
+def test_quaternions_and_euler_angles_are_those_of_scipy(vectors):
+    from scipy.spatial.transform import Rotation as Exact
+
+    exact = Exact.from_rotvec(vectors.astype(np.float64))
+    quaternions = to_quaternion(exact.as_matrix())
+    assert (quaternions[:, 3] >= 0).all()
+    np.testing.assert_allclose(quaternions, exact.as_quat(canonical=True), atol=1e-9)
+    angles = to_zxy(exact.as_matrix())
+    np.testing.assert_allclose(angles, exact.as_euler("ZXY"), atol=1e-7)
+
+
+def test_locked_euler_angles_are_still_the_rotation():
+    from scipy.spatial.transform import Rotation as Exact
+
+    for middle in (90, -90):
+        locked = Exact.from_euler("ZXY", [30, middle, 50], degrees=True).as_matrix()
+        angles = to_zxy(locked)
+        assert angles[2] == 0
+        np.testing.assert_allclose(Exact.from_euler("ZXY", angles).as_matrix(), locked, atol=1e-9)

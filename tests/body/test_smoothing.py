@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from dstformer_jax.body.smoothing import one_euro, savitzky_golay
+from dstformer_jax.body.smoothing import fill, one_euro, savitzky_golay
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 4, 8, 30])
@@ -62,3 +62,17 @@ def test_mistakes_are_told():
     for settings in ((0.0, 1.0, 0.0), (30.0, 0.0, 0.0), (30.0, 1.0, -1.0)):
         with pytest.raises(ValueError, match="expected positive"):
             one_euro(motion, *settings)
+
+
+def test_gaps_are_filled_by_straight_lines():
+    values = np.arange(6.0)[:, None, None] * np.array([[1.0, 2], [10, 20], [0, 0]])
+    known = np.ones((6, 3), bool)
+    known[[0, 2, 3], 0] = False
+    known[4:, 1] = False
+    known[:, 2] = False
+    broken = np.where(known[..., None], values, -7)
+    filled = fill(broken, known)
+    np.testing.assert_allclose(filled[:, 0], np.maximum(values[:, 0], values[1, 0]))
+    np.testing.assert_allclose(filled[:, 1], np.minimum(values[:, 1], values[3, 1]))
+    np.testing.assert_array_equal(filled[:, 2], -7)
+    np.testing.assert_array_equal(broken[0, 0], -7)
