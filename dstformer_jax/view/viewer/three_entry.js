@@ -1,6 +1,5 @@
 // What the page uses of three.js; esbuild leaves the rest out. See bundle_three.sh.
 export {
-  AmbientLight,
   BufferGeometry,
   Color,
   CylinderGeometry,
@@ -9,7 +8,6 @@ export {
   Float32BufferAttribute,
   HemisphereLight,
   InstancedMesh,
-  Line,
   LineBasicMaterial,
   LineSegments,
   Matrix4,
