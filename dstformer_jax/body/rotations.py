@@ -52,8 +52,9 @@ def to_zxy(matrices: np.ndarray) -> np.ndarray:
 
     x is from -pi/2 to pi/2. At its ends only z + y or z - y is known, and y is 0.
     """
-    x = np.arcsin(np.clip(matrices[..., 2, 1], -1, 1))
-    locked = np.hypot(matrices[..., 2, 0], matrices[..., 2, 2]) < _LOCKED
+    across = np.hypot(matrices[..., 2, 0], matrices[..., 2, 2])
+    locked = across < _LOCKED
+    x = np.arctan2(matrices[..., 2, 1], across)
     z = np.where(
         locked,
         np.arctan2(matrices[..., 1, 0], matrices[..., 0, 0]),
