@@ -209,6 +209,8 @@ class People:
         size: tuple[int, int] = (0, 0),
         unit: str | None = None,
         top: float = 1.0,
+        first: int = 0,
+        alone: bool = False,
         notes: Sequence[str] = (),
     ) -> Motion:
         """The tracks of all people added.
@@ -218,23 +220,28 @@ class People:
           size: image (width, height); (0, 0) when unknown.
           unit: of the points; None tells pixels from numbers within [-1, 1].
           top: the confidence of a certain joint; it becomes 1, and what is outside [0, 1] is cut.
+          first: the number that the file gives the first frame; it becomes 0.
+          alone: the file has room for one person a frame, so they are all the same.
           notes: what a reader of the numbers must know.
         """
         if not self._found or self.skeleton is None:
             raise ValueError(f"{self.source}: got no person, expected at least one")
         frames: Mapping[str, int] = frame_numbers(self._names)
         named = len(self._names) == len(self._found)
-        tracked = all(found.id is not None for found in self._found)
+        if self._names and not named:
+            raise ValueError(f"{self.source}: got frames with numbers and with names, expected one")
+        alone = alone and max(self._crowd.values()) == 1
+        tracked = alone or all(found.id is not None for found in self._found)
         found = []
         for place, one in enumerate(self._found):
             confidence = np.clip(one.confidence / np.float32(top), 0.0, 1.0)
             found.append(
                 replace(
                     one,
-                    frame=frames[self._names[place]] if named else one.frame,
+                    frame=frames[self._names[place]] if named else one.frame - first,
                     points=one.points * (confidence > 0)[:, None],  # a missing joint is at 0, 0
                     confidence=confidence,
-                    id=one.id if tracked else None,
+                    id=0 if alone else one.id if tracked else None,
                 )
             )
         motion = build_motion(found, self.skeleton, self.source, fps, size, unit)

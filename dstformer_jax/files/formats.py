@@ -8,7 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dstformer_jax.body.motion import Motion
-from dstformer_jax.files import alphapose, bvh, coco, openpose
+from dstformer_jax.files import (
+    alphapose,
+    bvh,
+    coco,
+    deeplabcut,
+    detectron2,
+    mediapipe,
+    mmpose,
+    openpose,
+    plain,
+    plain_csv,
+    rtmlib,
+    sleap,
+    tfpose,
+    ultralytics,
+    vitpose,
+)
 from dstformer_jax.files.angles import write_angles, write_mot
 from dstformer_jax.files.bvh_write import write_bvh
 from dstformer_jax.files.c3d import write_c3d
@@ -33,25 +49,41 @@ class Format:
     read: Callable[[Path], Motion]
 
 
-FORMATS: dict[str, Format] = {
-    entry.name: entry
-    for entry in (
-        Format(
-            "openpose",
-            "OpenPose JSON, a folder or zip archive of frames or one",
-            openpose.looks_like,
-            openpose.read_openpose,
-        ),
-        Format("alphapose", "AlphaPose results", alphapose.looks_like, alphapose.read_alphapose),
-        Format(
-            "coco",
-            "COCO keypoint results or annotations, PoseTrack18",
-            coco.looks_like,
-            coco.read_coco,
-        ),
-        Format("bvh", "BVH motion", bvh.looks_like, read_motion),
-    )
-}
+# The first that fits is taken, so what is told by fewer signs comes later.
+_ROWS: tuple[tuple[str, str, Callable[[Probe], bool], Callable[..., Motion]], ...] = (
+    ("json", "JSON of motion that this package wrote", plain.is_json, plain.read_json),
+    (
+        "openpose",
+        "OpenPose JSON, a folder or zip archive of frames or one",
+        openpose.looks_like,
+        openpose.read_openpose,
+    ),
+    ("mmpose", "MMPose or Sapiens predictions", mmpose.looks_like, mmpose.read_mmpose),
+    ("detectron2", "Detectron2 pred_keypoints", detectron2.looks_like, detectron2.read_detectron2),
+    ("vitpose", "Hugging Face ViTPose results", vitpose.looks_like, vitpose.read_vitpose),
+    (
+        "ultralytics",
+        "Ultralytics JSON or a folder of save_txt files",
+        ultralytics.looks_like,
+        ultralytics.read_ultralytics,
+    ),
+    ("alphapose", "AlphaPose results", alphapose.looks_like, alphapose.read_alphapose),
+    (
+        "coco",
+        "COCO keypoint results or annotations, PoseTrack18",
+        coco.looks_like,
+        coco.read_coco,
+    ),
+    ("rtmlib", "rtmlib keypoints and scores in .npz", rtmlib.looks_like, rtmlib.read_rtmlib),
+    ("npz", ".npz of points with a named skeleton", plain.is_npz, plain.read_npz),
+    ("deeplabcut", "DeepLabCut CSV", deeplabcut.looks_like, deeplabcut.read_deeplabcut),
+    ("sleap", "SLEAP analysis CSV", sleap.looks_like, sleap.read_sleap),
+    ("mediapipe", "MediaPipe CSV or JSON", mediapipe.looks_like, mediapipe.read_mediapipe),
+    ("tfpose", "tf-pose CSV", tfpose.looks_like, tfpose.read_tfpose),
+    ("csv", "CSV of named joints", plain_csv.looks_like, plain_csv.read_csv),
+    ("bvh", "BVH motion", bvh.looks_like, read_motion),
+)
+FORMATS: dict[str, Format] = {row[0]: Format(*row) for row in _ROWS}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ MAX_BYTES = 512 * 2**20  # of a file read whole
 STREAM_ABOVE = 16 * 2**20  # larger files are read part by part
 MAX_STREAMED = 32 * 2**30  # of a file read part by part
 MAX_PART = 32 * 2**20  # bytes without a new value
-MAX_VALUES = 2_000_000  # values of one part: 5000 people of 133 joints in a frame
+MAX_VALUES = 12_000_000  # of one part: our own JSON holds an hour of one person in one
 MAX_DEPTH = 64
 SAMPLE_VALUES = 20_000
 
@@ -55,7 +55,7 @@ def parts(path: str | Path, lists: Collection[str] = ()) -> Iterator[tuple[int |
     if size > MAX_STREAMED:
         raise ValueError(f"{path}: got {size} bytes, expected at most {MAX_STREAMED}")
     if size <= STREAM_ABOVE:
-        yield from _taken_apart(load_json(path), lists, str(path))
+        yield from taken_apart(load_json(path), lists, str(path))
         return
     with path.open("rb") as file:
         try:
@@ -87,10 +87,10 @@ def sample(path: str | Path) -> tuple[Any, str]:
     return (content[0] if content else None), reason
 
 
-def _taken_apart(
+def taken_apart(
     content: Any, lists: Collection[str], where: str
 ) -> Iterator[tuple[int | str, Any]]:
-    """`parts` of a file that is in memory."""
+    """As `parts`, of content in memory; `where` names it in messages."""
     if isinstance(content, list):
         yield from enumerate(content)
         return
