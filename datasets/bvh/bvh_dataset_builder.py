@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dstformer_jax.body.landmarks import facing, seen_poses, virtual_landmarks
+from dstformer_jax.body.skeleton import H36M17
 from dstformer_jax.data.builder import Item, SequenceBuilder, option
 from dstformer_jax.data.schema import Sequence
 from dstformer_jax.files.bvh import Bvh, read_bvh
@@ -36,6 +38,7 @@ class MotionOptions:
     rigs: str = option("", "JSON file of your skeleton maps {name: 17 joint expressions}")
     max_speed: float = option(15.0, "m/s: a sequence is cut where a joint moves faster")
     min_frames: int = option(8, "shorter pieces are dropped")
+    layouts: bool = option(False, "also write the joints as detectors see them, 4 times the size")
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,9 @@ class Builder(SequenceBuilder):
         options: MotionOptions = self.options
         entry: Entry = item.about["entry"]
         take = open_take(self.load(item), entry, options, notes)
-        points = np.concatenate([take.pose, take.landmarks], axis=1)
+        seen = take.seen.reshape(len(take.seen), -1, 3)
+        points = np.concatenate([take.pose, take.landmarks, seen], axis=1)
+        known = 17 + len(take.names)
         for start, end in take.pieces:
             piece = cleaning.resample(points[start:end], take.fps, options.fps)
             yield Sequence(
@@ -93,8 +98,9 @@ class Builder(SequenceBuilder):
                 rig=take.rig.name,
                 fps=options.fps,
                 pose=piece[:, :17],
-                landmarks=piece[:, 17:] if take.names else np.zeros((0, 0, 3)),
+                landmarks=piece[:, 17:known] if take.names else np.zeros((0, 0, 3)),
                 landmark_names=take.names,
+                seen=_layouts(piece[:, known:]),
             )
 
 
@@ -104,6 +110,7 @@ class Take:
 
     pose [T, 17, 3] and landmarks [T, L, 3]: metres, y up; names: of the landmarks; unit: metres per
     file unit; pieces: [start, end) of the smooth pieces that are long enough, of `cuts` in all.
+    seen [T, 5, 17, 3]: the pose as detectors' layouts have it; [T, 0, 17, 3] where not wanted.
     """
 
     rig: Rig
@@ -114,6 +121,7 @@ class Take:
     names: tuple[str, ...]
     pieces: list[tuple[int, int]]
     cuts: int
+    seen: np.ndarray
 
     def piece_name(self, key: str, start: int) -> str:
         """The id of a piece: the file without its suffix, and the first frame where it is cut."""
@@ -139,7 +147,10 @@ def open_take(bvh: Bvh, entry: Entry, options: MotionOptions, notes: Counter[str
             notes[f"pieces under {options.min_frames} frames dropped"] += 1
         else:
             pieces.append((first + start, first + end))
-    return Take(rig, unit, fps, pose, landmarks, names, pieces, len(smooth))
+    seen = np.zeros((len(pose), 0, 17, 3), np.float32)
+    if options.layouts:
+        seen = _seen(bvh, rig, pose, rest[0], options.up)
+    return Take(rig, unit, fps, pose, landmarks, names, pieces, len(smooth), seen)
 
 
 def check(options: MotionOptions) -> None:
@@ -204,6 +215,24 @@ def _points(
             p[..., [0, 2, 1]] * np.array([1, 1, -1], np.float32) for p in (pose, landmarks)
         )
     return pose, landmarks, names
+
+
+def _seen(bvh: Bvh, rig: Rig, pose: np.ndarray, rest: np.ndarray, up: str) -> np.ndarray:
+    """The pose [T, 17, 3] in every layout: face and feet turn with their bones."""
+    nodes = [rig.node(bvh, H36M17.index(name)) for name in ("nose", "left_ankle", "right_ankle")]
+    turns = bvh.turns[:, nodes]
+    if up == "z":  # the same change of axes as of the points
+        axes = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+        turns = axes @ turns @ axes.T
+    turns = turns @ facing(rest.astype(np.float64), np.array([0.0, 1.0, 0.0]))
+    return seen_poses(pose, virtual_landmarks(pose, *np.moveaxis(turns, 1, 0)))
+
+
+def _layouts(points: np.ndarray) -> np.ndarray:
+    """[T, 5 * 17, 3] -> [T, 5, 17, 3]; no points: of no frames."""
+    if not points.shape[1]:
+        return np.zeros((0, 0, 17, 3), np.float32)
+    return points.reshape(len(points), -1, 17, 3)
 
 
 def _zero_pose(bvh: Bvh) -> Bvh:

@@ -39,6 +39,7 @@ class Bank:
     beta: np.ndarray  # [F, S]
     initial_theta: np.ndarray  # [F, P] what a refiner starts from
     initial_beta: np.ndarray  # [F, S]
+    seen: np.ndarray  # [F, 5, 17, 3] the pose in each of `body.landmarks.LAYOUTS`
     sequences: tuple[dict[str, Any], ...]  # id, ..., start, frames
 
     @classmethod

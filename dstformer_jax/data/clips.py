@@ -12,11 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from dstformer_jax.body.geometry import view
+from dstformer_jax.body.landmarks import LAYOUTS
 from dstformer_jax.body.skeleton import H36M17
 
 from .framing import FRAMES, frame
 from .memory import empty
-from .sources import Source, SourceData
+from .sources import DRAWN, Source, SourceData
 
 Batch = dict[str, np.ndarray]
 CHUNK = 16  # clips worked on at a time: what they take stays in the processor's cache
@@ -31,6 +32,8 @@ class ClipDraws(NamedTuple):
     flip: np.ndarray  # bool [B]
     resample: np.ndarray | None  # float32 [B, T] in [0, 1); None: even steps
     move: np.ndarray | None = None  # float32 [B, 2, 4] at both ends of the clip, see `draw_move`
+    layout: np.ndarray | None = None  # int64 [B] of LAYOUTS
+    lens: np.ndarray | None = None  # float32 [B, 4], see `framing.project`
 
     def rows(self, rows: slice) -> ClipDraws:
         """The draws of some of the clips."""
@@ -52,7 +55,24 @@ def draw_clips(rng: np.random.Generator, source: Source, resample: bool = True) 
     flip = (unit[:, 3] < 0.5) & source.flip
     picks = rng.random((source.batch, source.frames), np.float32) if resample else None
     move = draw_move(rng, source.batch) if source.move else None
-    return ClipDraws(yaw, pitch, ratio, flip, picks, move)
+    layout = draw_layout(rng, source) if source.shows_layouts else None
+    lens = draw_lens(rng, source.batch, source.lens) if source.lens else None
+    return ClipDraws(yaw, pitch, ratio, flip, picks, move, layout, lens)
+
+
+def draw_layout(rng: np.random.Generator, source: Source) -> np.ndarray:
+    """Of each clip the number of a layout, int64 [B]: the source's own, or drawn."""
+    if source.input == DRAWN:
+        return rng.integers(len(LAYOUTS), size=source.batch)
+    return np.full(source.batch, list(LAYOUTS).index(source.input))
+
+
+def draw_lens(rng: np.random.Generator, clips: int, angles: tuple[float, float]) -> np.ndarray:
+    """Half the field of view as a tangent, the share of it that the person fills, and how far off
+    the centre they are, right and down: float32 [B, 4]."""
+    unit = rng.random((clips, 4), np.float32)
+    half = np.tan(np.radians(_between(unit[:, 0], angles)) / 2)
+    return np.stack([half, _between(unit[:, 1], (0.3, 1.0)), *(2 * unit[:, 2:] - 1).T], axis=1)
 
 
 def draw_move(rng: np.random.Generator, clips: int) -> np.ndarray:
@@ -120,11 +140,12 @@ def camera_axes(source: Source, draws: ClipDraws) -> np.ndarray:
 def gather_clips(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch:
     """What `framing.finish_clips` makes the batch of `make_clips` from: copies and draws alone.
 
-    Returns pose [B, T, 17, 3], detected [B, T, 17, 3] or both, as stored, axes [B, 3, 3], ratio
-    [B], flip bool [B], valid [B, T] and index [B].
+    Returns what is needed of pose, detected and seen [B, T, 17, 3], as stored, axes [B, 3, 3],
+    ratio [B], flip bool [B], lens [B, 4] where there is one, valid [B, T] and index [B].
     """
     ids, valid = clip_frames(data, rows, draws)
-    frames = {name: gather(array, ids) for name, array in _stored(data).items()}
+    stored = _stored(data)
+    frames = {name: gather(array, _places(name, ids, draws)) for name, array in stored.items()}
     return frames | _camera(data, draws) | {"valid": valid, "index": rows.astype(np.int32)}
 
 
@@ -143,7 +164,8 @@ def make_clips(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch:
         some = slice(first, first + CHUNK)
         shot = {name: array[some] for name, array in camera.items()}
         for name, array in stored.items():
-            shot[name] = gather_mirrored(array, ids[some], draws.flip[some])
+            places = _places(name, ids[some], draws.rows(some))
+            shot[name] = gather_mirrored(array, places, draws.flip[some])
         framed = frame(shot, data)
         _interleave(framed.motion, motion[some])
         same = 0
@@ -165,15 +187,28 @@ def make_clips(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch:
 def _stored(data: SourceData) -> dict[str, np.ndarray]:
     """The arrays of the bank that clips of a source are made of."""
     source = data.source
-    needed = (source.supervision == "3d" or source.input == "pose", source.input == "motion")
-    arrays = zip(FRAMES, (data.bank.pose, data.bank.motion), needed, strict=True)
+    needed = (
+        source.supervision == "3d" or source.input == "pose",
+        source.input == "motion",
+        source.shows_layouts,
+    )
+    seen = np.asarray(data.bank.seen).reshape(-1, H36M17.num_joints, 3)
+    arrays = zip(FRAMES, (data.bank.pose, data.bank.motion, seen), needed, strict=True)
     return {name: array for name, array, is_needed in arrays if is_needed}
+
+
+def _places(name: str, ids: np.ndarray, draws: ClipDraws) -> np.ndarray:
+    """Where frames [B, T] of an array of `_stored` are: of "seen" those of the drawn layout."""
+    if name != "seen" or draws.layout is None:
+        return ids
+    return ids * len(LAYOUTS) + draws.layout[:, None]
 
 
 def _camera(data: SourceData, draws: ClipDraws) -> dict[str, np.ndarray]:
     """What `framing.frame` needs beside frames."""
     axes = camera_axes(data.source, draws)
-    return {"axes": axes, "ratio": draws.ratio, "flip": draws.flip}
+    lens = {} if draws.lens is None else {"lens": draws.lens}
+    return {"axes": axes, "ratio": draws.ratio, "flip": draws.flip, **lens}
 
 
 def gather(array: np.ndarray, ids: np.ndarray) -> np.ndarray:

@@ -17,7 +17,8 @@ from .sources import SourceData
 
 Array = Any  # an array of the namespace `xp`
 Planes = tuple[Array, Array, Array]  # x, y and z or confidence, each [B, T * J]
-FRAMES = ("pose", "detected")  # what a clip is made of
+FRAMES = ("pose", "detected", "seen")  # what a clip is made of
+CAMERA = ("axes", "ratio", "flip", "lens")
 FAR = np.float32(1e30)
 
 
@@ -36,7 +37,7 @@ def finish_clips(batch: dict[str, Array], data: SourceData, xp: ModuleType) -> d
     xp: jax.numpy under jit or pmap, with exact matrix products; or numpy. Arrays that have no part
     in it pass.
     """
-    shot = {name: batch[name] for name in (*FRAMES, "axes", "ratio", "flip") if name in batch}
+    shot = {name: batch[name] for name in (*FRAMES, *CAMERA) if name in batch}
     swapped = {name: swap(shot[name], shot["flip"], xp) for name in FRAMES if name in shot}
     framed = frame(shot | swapped, data, xp)
     joints = (*batch["valid"].shape, H36M17.num_joints)
@@ -58,25 +59,33 @@ def swap(clips: Array, flip: Array, xp: ModuleType = np) -> Array:
 def frame(shot: dict[str, Array], data: SourceData, xp: ModuleType = np) -> Framed:
     """Clean clips of a source from frames [B, T, J, 3] whose joints have changed places already.
 
-    shot: the pose, the detected motion or both, as the source needs them; axes [B, 3, 3] from
-    `camera_axes`, ratio [B] of the crop, flip [B].
+    shot: the pose, the detected motion, the pose as a layout has it: what the source needs of them;
+    axes [B, 3, 3] from `camera_axes`, ratio [B] of the crop, flip [B], lens [B, 4] or none.
     """
     return (_frame_3d if data.source.supervision == "3d" else _frame_2d)(shot, data, xp)
 
 
 def _frame_3d(shot: dict[str, Array], data: SourceData, xp: ModuleType) -> Framed:
-    """Target: the pose, seen from the drawn side. Motion: its x, y, or the stored detections."""
+    """Target: the pose, seen from the drawn side. Motion: its x, y, or what is seen instead.
+
+    Layouts and lenses have the square around what is seen, as files of detections will have.
+    """
     source = data.source
     target, square = turn(shot["pose"], shot["axes"], xp), None
+    shown = turn(shot["seen"], shot["axes"], xp) if "seen" in shot else target
+    if "lens" in shot:
+        shown = project(shown, shot["lens"], xp)
     if source.crop is not None:
-        square = fill_square(target, shot["ratio"], xp)
-        target = square.move(target)
+        square = fill_square(shown, shot["ratio"], xp)
+        moved = square.move(target)
+        shown = moved if shown is target else square.move(shown)
+        target = moved
     if source.input == "motion":
         motion = channels(shot["detected"], shot["flip"], xp)
         if square is not None:
             motion = (*square.move(motion[:2]), motion[2])
     else:
-        motion = (*target[:2], xp.ones_like(target[2]))
+        motion = (*shown[:2], xp.ones_like(shown[2]))
     factor = xp.ones_like(shot["ratio"]) if square is None else square.factor
     scale = 1000 / (source.scale * factor) if data.unit == "m" else xp.zeros_like(factor)
     return Framed(motion, target, motion[2], scale)
@@ -105,6 +114,28 @@ def turn(pose: Array, axes: Array, xp: ModuleType = np) -> Planes:
     points = pose.reshape(len(pose), -1, 3)
     turned = xp.matmul(axes.transpose(0, 2, 1), points.transpose(0, 2, 1))
     return turned[:, 0], turned[:, 1], turned[:, 2]
+
+
+def project(planes: Planes, lens: Array, xp: ModuleType = np) -> Planes:
+    """Clips before pinhole cameras, as long as they were at the depth of their middle.
+
+    lens: [B, 4] from `clips.draw_lens`: the camera is as far away as makes the person fill the
+    drawn share of its view, and looks past them by the drawn part of the rest.
+    """
+    low = xp.stack([plane.min(axis=1) for plane in planes], axis=1)
+    high = xp.stack([plane.max(axis=1) for plane in planes], axis=1)
+    middle = (low + high) / 2
+    half = (high - low)[:, :2].max(axis=1) / 2
+    near = (high - low)[:, 2] / 2
+    view, share, aside = lens[:, 0], lens[:, 1], lens[:, 2:]
+    # Never so near that somebody reaches through the lens.
+    distance = xp.maximum(half / (share * view), 1.5 * near)
+    distance = xp.where(distance > 0, distance, np.float32(1))
+    off = (distance * view - half)[:, None].clip(0) * aside
+    x, y, z = (plane - middle[:, axis, None] for axis, plane in enumerate(planes))
+    nearer = distance[:, None] / (distance[:, None] + z)
+    x, y = ((plane + off[:, axis, None]) * nearer for axis, plane in enumerate((x, y)))
+    return x, y, planes[2]
 
 
 def channels(motion: Array, flip: Array, xp: ModuleType = np) -> Planes:

@@ -26,6 +26,7 @@ TAILS: dict[str, tuple[int | None, ...]] = {
     "beta": (None,),
     "initial_theta": (None,),
     "initial_beta": (None,),
+    "seen": (None, NUM_JOINTS, 3),
 }
 ARRAYS: tuple[str, ...] = tuple(TAILS)
 TEXTS = ("id", "subject", "action", "camera", "rig", "unit", "axes")
@@ -50,6 +51,7 @@ class Sequence:
     partner [T, 17, 3]: motion of a second person, zeros where there is none; or [0, 17, 3].
     theta [T, P], beta [T, S]: body pose as axis-angles and body shape, or [0, 0].
     initial_theta, initial_beta: another method's guess of them, which a refiner starts from.
+    seen [T, 5, 17, 3]: the pose in the layouts of `body.landmarks.LAYOUTS`, or [0, 0, 17, 3].
     landmarks [T, L, 3]: extra points beside the 17 joints, named by `landmark_names`.
     """
 
@@ -72,6 +74,7 @@ class Sequence:
     beta: np.ndarray = field(default_factory=_rows)
     initial_theta: np.ndarray = field(default_factory=_rows)
     initial_beta: np.ndarray = field(default_factory=_rows)
+    seen: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, NUM_JOINTS, 3), np.float32))
     landmarks: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 3), np.float32))
     landmark_names: tuple[str, ...] = ()
 

@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from dstformer_jax.body.landmarks import LAYOUTS
+
 from .bank import Bank
 
 NUM_SHARDS = 8  # virtual shards of every batch: 1, 2, 4 or 8 processes see the same numbers
 SUPERVISIONS = ("3d", "2d", "label", "body")
+DRAWN = "layouts"  # input: of each clip one of LAYOUTS is drawn
 _CHOICES = {
     "supervision": SUPERVISIONS,
-    "input": ("pose", "motion"),
+    "input": ("pose", "motion", DRAWN, *LAYOUTS),
     "short": ("resample", "pad", "drop"),
     "tail": ("drop", "pad"),
     "window": ("slide", "whole"),
@@ -66,8 +69,13 @@ class Source:
     stride: int = 81  # between the starts of two windows
     batch: int = 64  # over all processes; a multiple of 8
     supervision: str = "3d"  # 3d | 2d | label | body
-    input: str = "pose"  # pose: its x, y with confidence 1; motion: the stored 2D
+    # pose: its x, y with confidence 1; motion: the stored 2D; a name of body.landmarks.LAYOUTS: the
+    # joints as this layout has them; layouts: for each clip one of them is drawn
+    input: str = "pose"
     views: Views | None = None  # for poses in world axes
+    # Degrees, (low, high): pinhole cameras of such fields of view, in which people are small or
+    # large and off the centre; None: orthographic. The target stays orthographic.
+    lens: tuple[float, float] | None = None
     crop: tuple[float, float] | None = None  # range of the crop ratio; 1 fills [-1, 1]
     scale: float = 1.0  # multiplies the pose; 0.298 a metre is the official AMASS scale
     mask: bool = False
@@ -91,12 +99,19 @@ class Source:
         object.__setattr__(self, "epochs", tuple(int(epoch) for epoch in self.epochs))
         if self.crop is not None:
             object.__setattr__(self, "crop", tuple(float(ratio) for ratio in self.crop))
+        if self.lens is not None:
+            object.__setattr__(self, "lens", tuple(float(angle) for angle in self.lens))
         _check(self)
 
     @classmethod
     def from_config(cls, settings: Mapping[str, Any]) -> Source:
         """A source from the config's plain dict; an unknown key is an error naming the valid."""
         return _build(cls, settings)
+
+    @property
+    def shows_layouts(self) -> bool:
+        """Whether the input is the pose as detectors' layouts have it."""
+        return self.input == DRAWN or self.input in LAYOUTS
 
     def active(self, epoch: int) -> bool:
         """Whether the source is drawn in this epoch."""
@@ -133,6 +148,15 @@ def _check(source: Source) -> None:
         )
     if source.crop is not None and not 0 < source.crop[0] <= source.crop[1]:
         raise ValueError(f"got crop {source.crop} in {where}, expected 0 < low <= high")
+    if (source.shows_layouts or source.lens) and (
+        source.supervision != "3d" or source.input == "motion" or source.crop is None
+    ):
+        raise ValueError(
+            f"got input {source.input!r} and lens {source.lens} in {where}, expected layouts and "
+            "lenses with supervision '3d', a crop, and no stored 2D"
+        )
+    if source.lens is not None and not 0 < source.lens[0] <= source.lens[1] < 180:
+        raise ValueError(f"got lens {source.lens} in {where}, expected 0 < low <= high < 180")
     if source.supervision != "label" and (
         source.persons > 1
         or source.move
@@ -288,7 +312,7 @@ class SourceData:
 
 def _check_bank(source: Source, bank: Bank) -> None:
     where = f"source {source.name!r} on {bank.path}"
-    needed = {source.input}
+    needed = {"seen" if source.shows_layouts else source.input}
     if source.supervision == "3d":
         needed.add("pose")
     if source.supervision == "body":
@@ -297,9 +321,10 @@ def _check_bank(source: Source, bank: Bank) -> None:
         needed.add("partner")
     for name in sorted(needed):
         if len(getattr(bank, name)) == 0:
+            wish = "; do prepare it with --layouts" if name == "seen" else ""
             raise ValueError(
                 f"got {where}, which has no {name}, expected it for supervision "
-                f"{source.supervision!r} with input {source.input!r}"
+                f"{source.supervision!r} with input {source.input!r}{wish}"
             )
     for fact in ("unit", "axes", "fps"):
         values = sorted({row[fact] for row in bank.sequences})

@@ -16,7 +16,7 @@ import numpy as np
 
 from dstformer_jax.body.motion import Motion, Track
 from dstformer_jax.body.skeleton import H36M17, parse_expression
-from dstformer_jax.files.bvh import Bvh, read_bvh
+from dstformer_jax.files.bvh import END_SITE, Bvh, read_bvh
 
 SHIPPED = Path(__file__).with_name("rigs.json")
 _NOT_RIGS = ("h36m17", "h36m17_parents", "note")
@@ -47,6 +47,12 @@ class Rig:
     def pose(self, bvh: Bvh, unit_to_m: float) -> np.ndarray:
         """float32 `[T, 17, 3]`: the joints in metres, in the file's axes (y up)."""
         return _evaluate(self.joints, bvh, unit_to_m)
+
+    def node(self, bvh: Bvh, joint: int) -> int:
+        """The node of the file that turns with a joint: the one that weighs most, no end site."""
+        weights = _weights(self.joints[joint], set(bvh.names))
+        name = max(weights, key=lambda each: (not each.endswith(END_SITE), weights[each]))
+        return bvh.names.index(name.removesuffix(END_SITE))
 
     def present_landmarks(self, bvh: Bvh, unit_to_m: float) -> tuple[np.ndarray, tuple[str, ...]]:
         """float32 `[T, L, 3]` in metres and L names: the landmarks whose nodes the file has."""

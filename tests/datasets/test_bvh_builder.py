@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dstformer_jax.body.landmarks import LAYOUTS
 from dstformer_jax.body.skeleton import H36M17
 from dstformer_jax.data.bank import Bank
 from dstformer_jax.data.prepare import load_builder, prepare
@@ -295,3 +296,18 @@ def test_one_take_in_two_rigs(shared, tmp_path):
     above = [H36M17.index(name) for name in ("neck", "head", "left_wrist", "right_wrist")]
     gap = np.linalg.norm(cgspeed.pose[:, above] - asf.pose[:, above], axis=-1)
     np.testing.assert_allclose(gap, 0.117, atol=2e-3)
+
+
+def test_layouts_are_written_on_request(write_bvh, tmp_path):
+    turns = {"head": np.linspace(0, 30, 60)}
+    write_bvh(tmp_path / "in" / "a.bvh", walk(60, 60), 60, turns=turns)
+    assert not len(bank(tmp_path / "in").seen)
+    found = bank(tmp_path / "in", layouts=True)
+    assert found.seen.shape == (30, len(LAYOUTS), 17, 3)
+    np.testing.assert_allclose(found.seen[:, 0], found.pose, atol=1e-6)
+    nose = H36M17.index("nose")
+    shown = found.seen[:, list(LAYOUTS).index("coco17"), nose] - found.pose[:, nose]
+    # A real nose is in front of the base of the skull, and turns with the head about z.
+    assert (shown[:, 2] > 0.05).all()
+    angle = np.arctan2(shown[:, 0], shown[:, 1])
+    assert abs(np.degrees(angle[-1] - angle[0])) > 5
