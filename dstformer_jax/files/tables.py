@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dstformer_jax.body.motion import Motion
+from dstformer_jax.body.motion import Motion, Track
 from dstformer_jax.files.output import (
     beside,
     comment_lines,
@@ -68,17 +68,19 @@ def _csv_lines(motion: Motion) -> Iterator[str]:
     digits = decimals(motion.unit)
     names = motion.skeleton.names
     for track in motion:
+        errors = None if track.uncertainty is None else track.uncertainty.tolist()
         for row, (points, scores) in enumerate(zip(track.points, track.confidence, strict=True)):
             frame = track.start + row
             head = f"{frame},{frame / motion.fps:.6f}" if motion.fps else f"{frame},"
-            for joint, score in enumerate(scores.tolist()):
-                place = [f"{x:.{digits}f}" for x in points[joint].tolist()] if score > 0 else []
-                cells = [head, str(track.id), names[joint], *place, *[""] * (3 - len(place))]
-                cells.append(f"{score:g}")
+            rows = zip(names, points.tolist(), scores.tolist(), strict=True)
+            for joint, (name, place, score) in enumerate(rows):
+                cells = [f"{x:.{digits}f}" if score > 0 else "" for x in place]
+                cells += [""] * (3 - len(cells))
+                line = f"{head},{track.id},{name},{','.join(cells)},{score:g}"
                 if unsure:
-                    errors = track.uncertainty if score > 0 else None
-                    cells.append("" if errors is None else f"{errors[row, joint]:.{digits}f}")
-                yield ",".join(cells)
+                    known = errors is not None and score > 0
+                    line += f",{errors[row][joint]:.{digits}f}" if known else ","
+                yield line
 
 
 def write_json(motion: Motion, stem: Path) -> list[Path]:
@@ -87,26 +89,36 @@ def write_json(motion: Motion, stem: Path) -> list[Path]:
     `points` [T][J][C], null for a missing joint; `confidence` [T][J]; where known `uncertainty`
     [T][J] and `contacts` [T][2] (left, right foot).
     """
+    head = {"format": "dstformer_jax motion", **description(motion)}
     contacts = contacts_by_person(motion)
-    digits = decimals(motion.unit)
-    tracks = []
-    for track in motion:
-        record = {
-            "id": track.id,
-            "start": track.start,
-            "points": _nulled(track.points, track.confidence, digits),
-            "confidence": _rounded(track.confidence, 4),
-        }
-        if track.uncertainty is not None:
-            record["uncertainty"] = _rounded(track.uncertainty, digits)
-        if track.id in contacts:
-            record["contacts"] = contacts[track.id].tolist()
-        tracks.append(record)
     path = beside(stem, ".json")
-    content = {"format": "dstformer_jax motion", **description(motion), "tracks": tracks}
     with whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
-        json.dump(content, file, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        # Track by track: a file of hours is larger than need be held as one text.
+        file.write(_json(head)[:-1] + ',"tracks":[')
+        for number, track in enumerate(motion):
+            file.write("," * bool(number) + _json(_record(track, motion.unit, contacts)))
+        file.write("]}\n")
     return [path]
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _record(track: Track, unit: str, contacts: dict[int, np.ndarray]) -> dict[str, Any]:
+    """A track as JSON has it."""
+    digits = decimals(unit)
+    record = {
+        "id": track.id,
+        "start": track.start,
+        "points": _nulled(track.points, track.confidence, digits),
+        "confidence": _rounded(track.confidence, 4),
+    }
+    if track.uncertainty is not None:
+        record["uncertainty"] = _rounded(track.uncertainty, digits)
+    if track.id in contacts:
+        record["contacts"] = contacts[track.id].tolist()
+    return record
 
 
 def _rounded(values: np.ndarray, digits: int) -> list[Any]:

@@ -11,7 +11,7 @@ from fixtures_motion import two_people
 from dstformer_jax.body.contacts import foot_contacts
 from dstformer_jax.body.motion import Motion, Track
 from dstformer_jax.body.skeleton import H36M17
-from dstformer_jax.files.formats import write
+from dstformer_jax.files.formats import read, write
 
 MOTION = two_people()
 
@@ -118,3 +118,17 @@ def test_contacts_are_the_same_in_any_unit(tmp_path, unit):
     (path,) = write(replace(MOTION, tracks=tuple(scaled), unit=unit), tmp_path / unit, ["npz"])
     wanted = foot_contacts(MOTION.tracks[0].points, H36M17, 30.0)
     np.testing.assert_array_equal(np.load(path)["contacts_0"], wanted)
+
+
+@pytest.mark.parametrize("name", ["npz", "csv", "json"])
+def test_our_readers_read_it(tmp_path, name):
+    (path,) = write(MOTION, tmp_path / "clip", [name])
+    back = read(path)
+    assert (back.unit, back.axes, back.fps, back.size) == ("m", "world", 30, (640, 480))
+    assert back.skeleton == H36M17
+    assert back.notes[0] == MOTION.notes[0]
+    for found, wanted in zip(back, MOTION, strict=True):
+        assert (found.id, found.start) == (wanted.id, wanted.start)
+        np.testing.assert_allclose(found.points, wanted.points, atol=1e-6)
+        np.testing.assert_array_equal(found.confidence, wanted.confidence)
+        assert (found.uncertainty is None) == (wanted.uncertainty is None)
