@@ -20,7 +20,7 @@ def frames(path: str | Path) -> Iterator[tuple[int | str, Any, str]]:
     """
     place = -1
     for key, value in parts(path, LISTS):
-        if isinstance(key, str) and not isinstance(value, list | dict):
+        if isinstance(key, str) and key not in LISTS and not isinstance(value, list | dict):
             continue  # settings beside the frames
         place += 1
         frame = place if isinstance(key, int) or key in LISTS else key

@@ -46,7 +46,7 @@ _SIDES = {"left": "left", "right": "right", "l": "left", "r": "right"}
 
 def canonical(name: str) -> str | None:
     """A joint's name in our words (`LShoulder` -> `left_shoulder`); None for an unknown one."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=^[LR])(?=[A-Z])", " ", name.strip())
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=^[LR])(?=[A-Z][a-z])", " ", name.strip())
     words = re.findall(r"[a-z]+", spaced.lower()) if not re.search(r"\d", name) else []
     for place in (0, -1):  # left_knee, knee_left
         if len(words) > 1 and words[place] in _SIDES:

@@ -38,8 +38,8 @@ def looks_like(probe: Probe) -> bool:
         if isinstance(content, dict) and any(key in content for key in KEYS):
             return True
         inner = content.values() if isinstance(content, dict) else content
-        inner = inner if not isinstance(inner, str | int | float | None) else ()
-        content = next((one for one in inner if one not in ([], {}, None)), None)
+        inner = inner if isinstance(content, dict | list) else ()
+        content = next((one for one in inner if one and isinstance(one, dict | list)), None)
     person = probe.first_person
     return {"x", "y", "visibility"} <= set(person)
 

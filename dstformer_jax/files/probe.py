@@ -10,6 +10,7 @@ from dstformer_jax.files.members import Members, first_of, is_archive
 from dstformer_jax.files.records import parse_json, sample
 
 HEAD = 2**16
+EMPTY = 1000  # files without people that may come first in a folder
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,24 @@ def _look_inside(path: Path) -> Probe:
         if names and all(name.endswith(".npy") for name in names):
             return Probe(path, arrays=frozenset(name.removesuffix(".npy") for name in names))
         content, broken, head = None, "", b""
-        if name := first_of(names, ".json"):
-            try:
-                content = parse_json(members.read(name), members.where(name))
-            except ValueError as error:
-                broken = str(error)
+        if first_of(names, ".json"):
+            content, broken = _first_content(members)
         elif name := first_of(names, ".txt"):
             head = members.read(name)[:HEAD]
         return Probe(path, head, names, json=content, broken=broken)
+
+
+def _first_content(members: Members) -> tuple[Any, str]:
+    """The JSON of the first file with something in it; frames without people may come first."""
+    content = None
+    for name in [name for name in members.names if name.lower().endswith(".json")][:EMPTY]:
+        try:
+            content = parse_json(members.read(name), members.where(name))
+        except ValueError as error:
+            return content, str(error)
+        if content:
+            break
+    return content, ""
 
 
 def _rows(head: bytes) -> tuple[tuple[str, ...], ...]:

@@ -60,8 +60,8 @@ def _frames(
         raise ValueError(
             f"{where}: got {points} {rows.shape}, expected [frames, people, joints, 2]"
         )
-    if values is not None and len(values) != len(rows):
-        raise ValueError(f"{where}: got {len(values)} {scores}, expected {len(rows)} as {points}")
+    if values is not None and values.shape[:1] != rows.shape[:1]:
+        raise ValueError(f"{where}: got {scores} {values.shape}, expected {len(rows)} as {points}")
     for place in range(len(rows)):
         score = None if values is None else values[place]
         yield _table(rows[place], score, f"{where}, {points}[{place}]")
