@@ -78,8 +78,8 @@ def _csv_lines(motion: Motion) -> Iterator[str]:
                 cells += [""] * (3 - len(cells))
                 line = f"{head},{track.id},{name},{','.join(cells)},{score:g}"
                 if unsure:
-                    known = errors is not None and score > 0
-                    line += f",{errors[row][joint]:.{digits}f}" if known else ","
+                    own = errors[row][joint] if errors is not None and score > 0 else None
+                    line += "," if own is None else f",{own:.{digits}f}"
                 yield line
 
 
