@@ -1,7 +1,7 @@
 """Writes animated skeletons for Blender, game engines and browsers: .glb (glTF 2.0).
 
-Units, axes and rest pose are glTF's own: metres, y up, right-handed, facing +z. Every bone is an
-octahedron that one node of the skeleton carries, so that the motion shows without a body.
+Units, axes and rest pose are glTF's own: metres, y up, right-handed, facing +z. Every bone is a bar
+that one node of the skeleton carries, so that the motion shows without a body.
 """
 
 import json
@@ -29,14 +29,28 @@ _TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
 _VERTICES, _INDICES = 34962, 34963  # buffer targets
 # Red, green, blue of the people in turn.
 _COLOURS = ((0.10, 0.35, 0.80), (0.85, 0.35, 0.05), (0.05, 0.55, 0.25), (0.65, 0.15, 0.55))
-# An octahedron along y from 0 to 1; four corners around it at a tenth of its length.
-_CORNERS = np.array(
-    [[0, 0, 0], [1, 0.1, 0], [0, 0.1, 1], [-1, 0.1, 0], [0, 0.1, -1], [0, 1, 0]], np.float64
-)
-_FACES = np.array(
-    [[0, 1, 2], [0, 2, 3], [0, 3, 4], [0, 4, 1], [5, 2, 1], [5, 3, 2], [5, 4, 3], [5, 1, 4]]
-)
-_WIDTH = (0.12, 0.035)  # half width of a bone: a share of its length, and at most, in metres
+_SIDES = 6  # of the bars that bones are drawn as
+
+
+def _bar() -> tuple[np.ndarray, np.ndarray]:
+    """A bar along y from 0 to 1, thinner at its end: corners [14, 3] and triangles [24, 3]."""
+    angle = 2 * np.pi * np.arange(_SIDES) / _SIDES
+    ring = np.stack([np.cos(angle), np.zeros(_SIDES), -np.sin(angle)], axis=-1)
+    lower = ring + np.array([0, 0.06, 0])
+    upper = ring * [0.7, 1, 0.7] + np.array([0, 0.94, 0])
+    corners = np.concatenate([np.zeros((1, 3)), lower, upper, [[0, 1, 0]]])
+    first, top = np.arange(_SIDES), 2 * _SIDES + 1
+    here, there = 1 + first, 1 + (first + 1) % _SIDES
+    faces = [
+        np.stack([np.zeros_like(first), there, here], axis=-1),
+        np.stack([here, there, here + _SIDES], axis=-1),
+        np.stack([there, there + _SIDES, here + _SIDES], axis=-1),
+        np.stack([here + _SIDES, there + _SIDES, np.full_like(first, top)], axis=-1),
+    ]
+    return corners, np.concatenate(faces)
+
+
+_WIDTH = (0.14, 0.035)  # half width of a bone: a share of its length, and at most, in metres
 
 
 def write_glb(motion: Motion, stem: Path) -> list[Path]:
@@ -152,7 +166,7 @@ class _Scene:
         self, body: Articulation, first: int, prefix: str, colour: tuple[float, float, float]
     ) -> None:
         """The bones at rest, each corner bound to one node."""
-        corners, faces, owners = octahedra(body)
+        corners, faces, owners = bars(body)
         weights = np.zeros((len(owners), 4))
         weights[:, 0] = 1
         joints = np.zeros((len(owners), 4))
@@ -208,23 +222,24 @@ class _Scene:
         self.samplers.append({"input": times, "output": values, "interpolation": "LINEAR"})
 
 
-def octahedra(body: Articulation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The bones of a body at rest as octahedra.
+def bars(body: Articulation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The bones of a body at rest as bars.
 
     Returns:
-      corners [6 B, 3] in the body's unit, faces int [8 B, 3], and the node int [6 B] that carries
-      each corner; B bones that have a length.
+      corners [14 B, 3] in the body's unit, faces int [24 B, 3], and the node int [14 B] that
+      carries each corner; B bones that have a length.
     """
     corners, faces, owners = [], [], []
+    shape, triangles = _bar()
     for node, parent in enumerate(body.parents.tolist()):
         length = float(np.linalg.norm(body.offsets[node]))
         if length == 0:
             continue
         width = min(_WIDTH[0] * length, _WIDTH[1])
         turn = swing(np.array([0.0, 1.0, 0.0]), body.offsets[node] / length)
-        faces.append(_FACES + 6 * len(corners))
-        corners.append(body.rest[parent] + _CORNERS * [width, length, width] @ turn.T)
-        owners.append(np.full(6, parent))
+        faces.append(triangles + len(shape) * len(corners))
+        corners.append(body.rest[parent] + shape * [width, length, width] @ turn.T)
+        owners.append(np.full(len(shape), parent))
     if not corners:
         raise ValueError("got a body whose joints are all in one place, expected bones for GLB")
     return np.concatenate(corners), np.concatenate(faces), np.concatenate(owners)

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from dstformer_jax.body.angles import ANGLES, joint_angles
 from dstformer_jax.body.motion import Motion, Track
 from dstformer_jax.body.skeleton import H36M17
-from dstformer_jax.files.formats import write
+from dstformer_jax.files.formats import WRITERS, write
 
 MOTION = two_people()
 
@@ -94,3 +94,16 @@ def test_gaps_of_the_motion_are_bridged(tmp_path):
     names = set(parse_mot(path))
     assert "elbow_flex_l" not in names
     assert "elbow_flex_r" in names
+
+
+def test_the_page_names_every_format_and_angle():
+    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    written = text[text.index("## Written") :]
+    for name in WRITERS:
+        assert f"\n| {name} |" in written
+    for angle in ANGLES:
+        stem = angle.name.removesuffix("_right").removesuffix("_left")
+        (row,) = [line for line in written.splitlines() if line.startswith(f"| {stem} |")]
+        assert angle.positive in row
+        assert angle.opensim.removesuffix("_l").removesuffix("_r") in row
+        assert ("sign changed" in row) == (angle.sign < 0)

@@ -94,7 +94,7 @@ def test_animated_joints_are_those_of_the_motion(tmp_path):
 
 
 def test_the_skin_carries_the_bones(tmp_path):
-    """Skinned vertices at a frame: every octahedron runs from a joint to its child."""
+    """Skinned vertices at a frame: every bar runs from a joint to its child."""
     (path,) = write(MOTION, tmp_path / "clip", ["glb"])
     reader = Reader(path)
     assert len(reader.file.skins) == len(reader.file.meshes) == 2
@@ -111,15 +111,17 @@ def test_the_skin_carries_the_bones(tmp_path):
         worlds = reader.worlds((track.start + 1) / MOTION.fps)
         moves = np.stack([worlds[node] for node in skin.joints]) @ inverse
         ends = np.c_[corners, np.ones(len(corners))]
-        skinned = np.einsum("vij,vj->vi", moves[joints[:, 0]], ends)[:, :3].reshape(-1, 6, 3)
+        skinned = np.einsum("vij,vj->vi", moves[joints[:, 0]], ends)[:, :3].reshape(-1, 14, 3)
         assert len(skinned) == len(H36M17.limbs) == 16
         for parent, child in H36M17.limbs:
-            distance = np.abs(skinned[:, [0, 5]] - track.points[1, [parent, child]]).max((1, 2))
+            distance = np.abs(skinned[:, [0, 13]] - track.points[1, [parent, child]]).max((1, 2))
             assert distance.min() < CLOSE
-        # Faces look outwards: the volume of each octahedron is positive.
+        # Faces look outwards: the volume of each bar is positive.
         a, b, c = (corners[faces[:, i]].astype(float) for i in range(3))
-        volume = np.sum(a * np.cross(b, c), -1).reshape(16, 8).sum(1) / 6
+        volume = np.sum(a * np.cross(b, c), -1).reshape(16, 24).sum(1) / 6
         assert (volume > 0).all()
+        centre = corners.reshape(16, 14, 3).mean(1)[np.arange(16).repeat(24)]
+        assert (np.sum((a - centre) * np.cross(b - a, c - a), -1) > 0).all()
 
 
 def test_the_file_describes_itself(tmp_path):
@@ -148,7 +150,7 @@ def test_trimesh_reads_it(tmp_path):
     trimesh = pytest.importorskip("trimesh")
     (path,) = write(MOTION, tmp_path / "clip", ["glb"])
     scene = trimesh.load(path)
-    assert {len(mesh.faces) for mesh in scene.geometry.values()} == {16 * 8}
+    assert {len(mesh.faces) for mesh in scene.geometry.values()} == {16 * 24}
     assert all(mesh.is_winding_consistent for mesh in scene.geometry.values())
     place = scene.graph.get("person0_root")[0][:3, 3]
     np.testing.assert_allclose(place, MOTION.tracks[0].points[0, 0], atol=1e-5)
