@@ -31,7 +31,7 @@ def walker(id: int, frames: int, x: float, start: int = 0, seed: int = 0) -> Tra
     points[:, [2, 3, 12, 13], 2] += swing
     points[:, [5, 6, 15, 16], 2] -= swing
     points += np.random.default_rng(seed).normal(0, 0.002, points.shape).astype(np.float32)
-    spread = np.full((frames, 17), 0.02, np.float32) + 0.001 * np.arange(17, dtype=np.float32)
+    spread = np.full((frames, 17), 0.05, np.float32) + 0.001 * np.arange(17, dtype=np.float32)
     return Track(id, start, points, np.ones((frames, 17), np.float32), spread)
 
 

@@ -3,7 +3,7 @@
 
 const LIMB = 0.027; // metres: half the thickness of a limb
 const JOINT = 0.038;
-const CHOSEN = 0.06; // half the size of the joint that the chart shows
+const CHOSEN = 0.052; // half the size of the joint that the chart shows
 
 // Positions in metres (people of adult size where there is no unit), y up, floor at y = 0.
 class Space {

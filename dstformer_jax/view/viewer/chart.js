@@ -151,13 +151,15 @@ class Chart {
     context.fillStyle = this.palette.faint;
     context.textAlign = "right";
     context.textBaseline = "middle";
-    ticks(low, high, 6).forEach(([at, text], place, all) => {
+    for (const [at, text] of ticks(low, high, 6)) {
       context.beginPath();
       context.moveTo(left, toY(at));
       context.lineTo(left + width, toY(at));
       context.stroke();
-      context.fillText(place === all.length - 1 ? `${text} ${this.unit}` : text, left - 5, toY(at));
-    });
+      context.fillText(text, left - 5, toY(at));
+    }
+    context.textAlign = "left";
+    context.fillText(this.unit, 2, CHART.height - bottom + 12);
     context.textAlign = "center";
     context.textBaseline = "bottom";
     for (const [at, text] of ticks(this.first / this.rate, this.last / this.rate, 5)) {

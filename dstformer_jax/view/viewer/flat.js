@@ -49,7 +49,7 @@ class Picture {
   show(frame) {
     const [left, top, right, bottom] = this.zoomed ? this.near : this.whole;
     const aspect = (bottom - top) / (right - left);
-    const tallest = Math.min(0.6 * innerHeight, 380);
+    const tallest = Math.min(0.6 * innerHeight, 300);
     const height = Math.min(this.canvas.clientWidth * aspect, tallest);
     this.canvas.style.height = `${height}px`;
     const context = fitted(this.canvas, height);
@@ -91,18 +91,31 @@ class Picture {
   }
 }
 
-// Who is there when: a bar for each person over the whole time, as far as there is room.
+// Puts tracks that do not meet in time in one lane: [lane of each track], and how many lanes.
+function lanes(tracks) {
+  const ends = [];
+  const order = [...tracks.keys()].sort((a, b) => tracks[a].start - tracks[b].start);
+  const places = [];
+  for (const at of order) {
+    const free = ends.findIndex((end) => end <= tracks[at].start);
+    places[at] = free < 0 ? ends.length : free;
+    ends[places[at]] = tracks[at].start + tracks[at].frames;
+  }
+  return [places, ends.length];
+}
+
+// Who is there when: bars over the whole time, as far as there is room.
 function drawPresence(canvas, pose, palette, hidden, total) {
-  const shown = pose.tracks.slice(0, 8);
-  const height = Math.max(shown.length, 1) * 5 + 1;
+  const [places, count] = lanes(pose.tracks);
+  const height = Math.min(Math.max(count, 1), 8) * 5 + 1;
   canvas.style.height = `${height}px`;
   const context = fitted(canvas, height);
   const scale = canvas.clientWidth / Math.max(total, 1);
-  shown.forEach((track, place) => {
+  pose.tracks.forEach((track, at) => {
     context.globalAlpha = hidden.has(track.id) ? 0.25 : 1;
     context.fillStyle = palette.person(track.id);
     for (const [first, last] of runs(track)) {
-      context.fillRect(first * scale, place * 5 + 1, Math.max((last - first) * scale, 1), 3);
+      context.fillRect(first * scale, places[at] * 5 + 1, Math.max((last - first) * scale, 1), 3);
     }
   });
 }

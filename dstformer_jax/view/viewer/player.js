@@ -58,6 +58,8 @@ class Player {
       requestAnimationFrame(tick);
     };
     requestAnimationFrame(tick);
+    // Time does not pass while nobody looks.
+    document.addEventListener("visibilitychange", () => (this.last = null));
   }
 
   firstSeen() {
@@ -67,7 +69,7 @@ class Player {
   }
 
   advance(now) {
-    const passed = this.last === null ? 0 : Math.min((now - this.last) / 1000, 1);
+    const passed = this.last === null ? 0 : (now - this.last) / 1000;
     this.last = now;
     if (!this.playing) return;
     this.clock += passed * Number(get("speed").value);
@@ -142,9 +144,10 @@ class Player {
   }
 
   listPeople() {
-    const known = new Set(this.pose.tracks.map((track) => track.id));
+    const { pose } = this;
+    const known = new Set(pose.tracks.map((track) => track.id));
     const others = (this.image?.tracks ?? []).filter((track) => !known.has(track.id));
-    for (const track of [...this.pose.tracks, ...others]) {
+    for (const track of [...pose.tracks, ...others]) {
       const item = document.createElement("li");
       item.innerHTML = `<label><input type="checkbox" checked><i></i><b></b><span></span></label>`;
       const [box, swatch, name, when] = item.querySelectorAll("input, i, b, span");
@@ -153,6 +156,13 @@ class Player {
       when.textContent = `frames ${track.start}–${track.start + track.frames - 1}`;
       box.addEventListener("change", () => this.setShown(track.id, box.checked));
       get("people").append(item);
+    }
+    get("everybody").hidden = pose.tracks.length + others.length < 7;
+    for (const button of get("everybody").querySelectorAll("button")) {
+      button.addEventListener("click", () => {
+        const shown = Boolean(button.dataset.all);
+        for (const box of get("people").querySelectorAll("input")) if (box.checked !== shown) box.click();
+      });
     }
   }
 

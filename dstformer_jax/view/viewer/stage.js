@@ -4,6 +4,7 @@
 const FIELD = 35; // degrees
 const VIEWS = { start: [28, 12], front: [0, 4], side: [90, 4], top: [0, 89.9] }; // turn, height
 const FILL = 0.86; // of the picture's height or width that the people take
+const ROOM = 0.35; // metres around the root of a person who is followed
 const SMOOTH = 15; // frames to both sides, for the camera that follows
 
 class Stage {
@@ -138,18 +139,19 @@ class Stage {
     return count ? [x / count, z / count] : null;
   }
 
-  // A box around `centre` with room for the people of a frame to move.
+  // A box around `centre` with room for the people of a frame to move their limbs.
   boxAt(frame, [x, z]) {
-    const at = [0, 0, 0];
-    let far = 0;
+    const [at, wide] = [[0, 0, 0], [0, 0]];
     for (const track of this.pose.tracks) {
       const row = rowAt(track, frame);
       if (row < 0 || this.hidden.has(track.id)) continue;
       this.space.place(track, row * track.joints, at);
-      far = Math.max(far, Math.hypot(at[0] - x, at[2] - z));
+      wide[0] = Math.max(wide[0], Math.abs(at[0] - x));
+      wide[1] = Math.max(wide[1], Math.abs(at[2] - z));
     }
+    const [right, front] = wide.map((reach) => reach + ROOM);
     const [low, high] = [this.space.box[1], this.space.box[4]];
-    return [x - far - 0.45, low, z - far - 0.45, x + far + 0.45, high, z + far + 0.45];
+    return [x - right, low, z - front, x + right, high, z + front];
   }
 
   followTo(frame) {
