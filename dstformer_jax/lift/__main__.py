@@ -1,0 +1,149 @@
+"""Lifts 2D keypoints of any detector to 3D motion.
+
+    python -m dstformer_jax.lift INPUT... --output=DIR --weights=runs/mocap --formats=npz,bvh
+
+INPUT is a file or folder of one video; its format is found by content. Every input gives
+`DIR/<name>.<ending>` for each format. What is assumed (size of people, lens) stands in the files.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from dstformer_jax.body.motion import Motion
+from dstformer_jax.body.smoothing import one_euro, savitzky_golay
+from dstformer_jax.files.formats import FORMATS, WRITERS, read, write
+from dstformer_jax.inference import load
+from dstformer_jax.lift import Lifter, World, lift
+from dstformer_jax.lift.world import SPACES
+from dstformer_jax.view.page import write_page
+from dstformer_jax.view.video import write_video
+
+VIEWS = {"html": write_page, "mp4": write_video, "gif": write_video}  # drawn beside the 2D input
+DEFAULT = "npz,html"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code: 0, or 2 when an input could not be lifted."""
+    values = _parser().parse_args(arguments)
+    try:
+        formats = _formats(values.formats)
+        world = World(values.height, values.focal, values.space, values.constant_bones)
+        model = load(values.weights)
+        lifter = Lifter(model, values.frames, values.overlap, not values.no_flip, values.batch)
+        names = _names(values.inputs)
+    except (ValueError, OSError) as error:
+        return _fail(error)
+    code = 0
+    for path, name in zip(values.inputs, names, strict=True):
+        try:
+            motion = _read(path, values)
+            smooth = _smoothing(values.smooth, motion.fps or 30.0)
+            lifted = lift(
+                motion, lifter, values.person, replace(world, smooth=smooth), not values.quiet
+            )
+            for file in _write(lifted, motion, values.output / name, formats):
+                print(file)
+            for note in lifted.notes:
+                print(f"  {note}")
+        except (ValueError, OSError) as error:  # one bad file never stops the others
+            code = _fail(error)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m dstformer_jax.lift",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    known = ", ".join(f"{each.name} ({each.description})" for each in FORMATS.values())
+    endings = ", ".join([*WRITERS, *VIEWS])
+    add = parser.add_argument
+    add("inputs", nargs="+", type=Path, metavar="INPUT", help=f"keypoints: {known}")
+    add("--output", type=Path, required=True, help="folder of the results")
+    add("--weights", type=Path, required=True, help="workdir of ours or a PyTorch file")
+    add("--formats", default=DEFAULT, help=f"some of {endings} [{DEFAULT}]")
+    add("--input-format", choices=list(FORMATS), help="format of the inputs [found by content]")
+    add("--person", type=int, action="append", default=[], help="track id; repeat for more [all]")
+    add("--fps", type=float, help="frames a second of the input [the file's, else 30]")
+    add("--size", type=_size, metavar="WxH", help="pixels of the image [the file's]")
+    add("--height", type=float, help="of the people in metres [1.7, noted as assumed]")
+    add("--focal", type=float, help="focal length in pixels [1.2 times the longer side, noted]")
+    add(
+        "--space",
+        choices=SPACES,
+        default="local",
+        help="local: root above the origin, feet on y=0; camera: before the camera; world: people "
+        "move over the floor [local]",
+    )
+    add("--constant-bones", action="store_true", help="every bone as long as its median")
+    add("--smooth", choices=("none", "savgol", "one_euro"), default="none", help="[none]")
+    add("--frames", type=int, help="of a window [as trained]")
+    add("--overlap", type=float, default=0.5, help="share of a window covered by the next [0.5]")
+    add("--no-flip", action="store_true", help="do not average with the mirrored input")
+    add("--batch", type=int, default=8, help="windows computed at once [8]")
+    add("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected WIDTHxHEIGHT such as 1920x1080")
+    return int(width), int(height)
+
+
+def _formats(text: str) -> list[str]:
+    chosen = [name.strip() for name in text.split(",") if name.strip()]
+    known = [*WRITERS, *VIEWS]
+    if not chosen or not set(chosen) <= set(known):
+        raise ValueError(f"got --formats={text!r}, expected some of {', '.join(known)}")
+    return chosen
+
+
+def _names(inputs: Sequence[Path]) -> list[str]:
+    """A name for the files of each input, all different."""
+    names = [path.resolve().name.partition(".")[0] or "motion" for path in inputs]
+    return [
+        name if names.count(name) == 1 else f"{path.resolve().parent.name}_{name}"
+        for path, name in zip(inputs, names, strict=True)
+    ]
+
+
+def _read(path: Path, values: argparse.Namespace) -> Motion:
+    """The keypoints of a file, with what the command line knows better."""
+    motion = read(path, values.input_format)
+    known = {"fps": values.fps, "size": values.size}
+    return replace(motion, **{name: value for name, value in known.items() if value})
+
+
+def _smoothing(name: str, fps: float):
+    filters = {
+        "none": None,
+        "savgol": partial(savitzky_golay, window=max(5, 2 * int(fps / 8) + 1), order=2),
+        "one_euro": partial(one_euro, fps=fps, min_cutoff=1.5, beta=3.0),
+    }
+    return filters[name]
+
+
+def _write(lifted: Motion, seen: Motion, stem: Path, formats: Sequence[str]) -> list[Path]:
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    files = write(lifted, stem, [name for name in formats if name in WRITERS])
+    for name in formats:
+        if name in VIEWS:
+            path = stem.with_name(f"{stem.name}.{name}")
+            files.append(VIEWS[name](lifted, path, image=seen))
+    return files
+
+
+def _fail(error: Exception) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
