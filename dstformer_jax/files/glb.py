@@ -156,9 +156,9 @@ class _Scene:
                 entry["children"] = [first + child for child in below]
             self.nodes.append(entry)
         self._add_mesh(body, first, prefix, colour)
-        # A node above both: Blender makes one armature of all joints below one node.
-        self.nodes.append({"name": name, "children": [first, len(self.nodes) - 1]})
-        self.tops.append(len(self.nodes) - 1)
+        # A node above the joints: Blender makes one armature of all joints below one node.
+        self.nodes.append({"name": name, "children": [first]})
+        self.tops += [len(self.nodes) - 1, len(self.nodes) - 2]
         times = (track.start + np.arange(len(track))) / motion.fps
         self._animate(body, first, self.add_array(times, _FLOAT))
 

@@ -132,7 +132,7 @@ def test_the_file_describes_itself(tmp_path):
     assert extras["notes"] == list(MOTION.notes)
     assert reader.file.asset.version == "2.0"
     tops = [reader.names[node] for node in reader.file.scenes[0].nodes]
-    assert tops == ["person0", "person7"]
+    assert tops == ["person0", "person0_body", "person7", "person7_body"]
     colours = [m.pbrMetallicRoughness.baseColorFactor for m in reader.file.materials]
     assert colours[0] != colours[1]
     data = path.read_bytes()
