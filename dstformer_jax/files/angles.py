@@ -53,6 +53,10 @@ def write_mot(motion: Motion, stem: Path) -> list[Path]:
 
 def _storage(motion: Motion, track: Track) -> Iterator[str]:
     columns = opensim_coordinates(motion, track)
+    if not columns:
+        raise ValueError(
+            f"got person {track.id} of whom no angle is known, expected limbs or a trunk for MOT"
+        )
     yield "Coordinates"
     yield "version=1"
     yield f"nRows={len(track)}"

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from fixtures_motion import posed, smooth_noise, two_people
 from scipy.spatial.transform import Rotation
 
@@ -94,6 +95,17 @@ def test_gaps_of_the_motion_are_bridged(tmp_path):
     names = set(parse_mot(path))
     assert "elbow_flex_l" not in names
     assert "elbow_flex_r" in names
+
+
+def test_a_body_without_any_angle(tmp_path):
+    scores = np.zeros((3, 17))
+    scores[:, H36M17.index("head")] = 1
+    head = Motion((Track(0, 0, np.ones((3, 17, 3)), scores),), H36M17, 30, "m", "world")
+    with pytest.raises(ValueError, match="got person 0 of whom no angle is known"):
+        write(head, tmp_path / "clip", ["mot"])
+    assert list(tmp_path.iterdir()) == []
+    (path,) = write(head, tmp_path / "clip", ["angles"])
+    assert set(path.read_text().splitlines()[-1].split(",")[2:]) == {""}
 
 
 def test_the_page_names_every_format_and_angle():
