@@ -31,8 +31,8 @@ def lift(
       motion: 2D tracks, or a file or folder of any format that `read` knows.
       model: a network, a `Lifter` of one with windows as wanted, or what `load` takes.
       people: ids of the tracks to lift; none: all.
-      world: size, lens and space of the answer; None: people of 1.7 m on y = 0, root above the
-        origin.
+      world: size, lens and space of the answer; None: people of 1.7 m on y = 0, one of them with
+        the root above the origin, several where they are.
       progress: shows a bar.
 
     Returns:

@@ -76,9 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--space",
         choices=SPACES,
-        default="local",
         help="local: root above the origin, feet on y=0; camera: before the camera; world: people "
-        "move over the floor [local]",
+        "move over the floor [local of one person, world of several]",
     )
     add("--constant-bones", action="store_true", help="every bone as long as its median")
     add("--smooth", choices=("none", "savgol", "one_euro"), default="none", help="[none]")

@@ -11,6 +11,7 @@ from dstformer_jax.body.skeleton import Skeleton
 FPS = 30.0  # taken where a file does not say
 MAX_GAP = 2.0  # seconds without a person that still are one track
 FEW_FRAMES, SMALL_SHARE = 10, 0.1  # a track short by both rules is dropped
+FEW_JOINTS = 6  # a track that mostly shows fewer is dropped
 
 
 def prepare(motion: Motion, skeleton: Skeleton, people: Collection[int] = ()) -> Motion:
@@ -19,7 +20,8 @@ def prepare(motion: Motion, skeleton: Skeleton, people: Collection[int] = ()) ->
     - Frames before a person's first and after the last sighting are cut off; a gap of more than 2 s
       splits a track, and the parts get ids of their own (free ones above those of the file).
     - A track seen in fewer than 10 frames, and in fewer than a tenth of those of the longest, is
-      dropped.
+      dropped; so is one that shows fewer than 6 joints in most of its frames, where another shows
+      more.
     - Missing joints and frames are zeros, as the masks of training make them.
 
     Args:
@@ -48,7 +50,10 @@ def prepare(motion: Motion, skeleton: Skeleton, people: Collection[int] = ()) ->
         raise ValueError(
             f"{motion.source or 'motion'}: got no frame with a person, expected detections"
         )
-    longest = max(int(part.seen.sum()) for part in parts)
+    kept = [part for part in parts if _joints(part) >= FEW_JOINTS] or parts
+    if dropped := len(parts) - len(kept):
+        notes.append(f"{dropped} track(s) of fewer than {FEW_JOINTS} joints were left out.")
+    parts, longest = kept, max(int(part.seen.sum()) for part in kept)
     kept = [p for p in parts if p.seen.sum() >= min(FEW_FRAMES, SMALL_SHARE * longest)]
     if dropped := len(parts) - len(kept):
         notes.append(
@@ -69,6 +74,11 @@ def _parts(track: Track, most: float) -> Iterator[Track]:
     for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
         rows_of = slice(first, last + 1)
         yield Track(track.id, track.start + first, track.points[rows_of], track.confidence[rows_of])
+
+
+def _joints(track: Track) -> float:
+    """How many joints are seen in the median of all its frames."""
+    return float(np.median((track.confidence > 0).sum(-1)))
 
 
 def _renamed(parts: list[Track], known: Collection[int]) -> list[Track]:

@@ -33,19 +33,20 @@ class World:
       height: of the people in metres; None: assumed.
       focal: focal length in pixels; None: assumed to be 1.2 times the longer side of the image.
       space: local (y up, the root above the origin, feet on y = 0) | camera (x right, y down, z
-        away from the camera, metres from it) | world (y up, the floor at y = 0, people move).
+        away from the camera, metres from it) | world (y up, the floor at y = 0, people move); None:
+        local of one person, world of several, who would stand in each other.
       constant_bones: every bone as long as its median.
       smooth: a filter of [T, J, 3], applied last; None: none.
     """
 
     height: float | None = None
     focal: float | None = None
-    space: str = "local"
+    space: str | None = None
     constant_bones: bool = False
     smooth: Callable[[np.ndarray], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
-        if self.space not in SPACES:
+        if self.space not in (None, *SPACES):
             raise ValueError(f"got space {self.space!r}, expected one of {', '.join(SPACES)}")
         for name in ("height", "focal"):
             value = getattr(self, name)
@@ -59,6 +60,9 @@ class World:
           lifted: root-relative poses in camera axes and pixels (`Lifter`).
           seen: the 2D tracks that they were lifted from.
         """
+        if self.space is None:
+            several = len(lifted.tracks) > 1
+            return replace(self, space="world" if several else "local")(lifted, seen)
         notes = [*lifted.notes, *self._assumptions(seen)]
         height = self.height or HEIGHT
         sizes = [metres_per_pixel(t.points, lifted.skeleton, height, lifted.fps) for t in lifted]

@@ -52,6 +52,15 @@ def test_short_tracks_go_by_the_rule_and_are_noted():
     assert len(prepare(motion(track(0, [1])), H36M17).tracks) == 1  # a photograph
 
 
+def test_tracks_of_a_few_joints_are_left_out():
+    whole, hand = track(0, [1] * 20), track(1, [1] * 20)
+    hand.confidence[:, 4:] = 0
+    kept = prepare(motion(whole, hand), H36M17)
+    assert [p.id for p in kept] == [0]
+    assert any("fewer than 6 joints" in note for note in kept.notes)
+    assert len(prepare(motion(hand), H36M17).tracks) == 1  # better than nothing
+
+
 def test_people_can_be_chosen():
     two = motion(track(4, [1] * 20), track(9, [1] * 20))
     assert [p.id for p in prepare(two, H36M17, [9])] == [9]
