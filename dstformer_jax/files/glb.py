@@ -29,6 +29,7 @@ _TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
 _VERTICES, _INDICES = 34962, 34963  # buffer targets
 # Red, green, blue of the people in turn.
 _COLOURS = ((0.10, 0.35, 0.80), (0.85, 0.35, 0.05), (0.05, 0.55, 0.25), (0.65, 0.15, 0.55))
+_WORTH_SAYING = 0.0005  # metres
 _SIDES = 6  # of the bars that bones are drawn as
 
 
@@ -97,11 +98,14 @@ class _Scene:
     channels: list[dict[str, Any]] = field(default_factory=list)
     samplers: list[dict[str, Any]] = field(default_factory=list)
     tops: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def content(self, motion: Motion) -> dict[str, Any]:
         """The JSON of the file."""
+        about = description(motion)
+        about["notes"] += self.notes
         return {
-            "asset": {"version": "2.0", "generator": GENERATOR, "extras": description(motion)},
+            "asset": {"version": "2.0", "generator": GENERATOR, "extras": about},
             "scene": 0,
             "scenes": [{"name": "motion", "nodes": self.tops}],
             "nodes": self.nodes,
@@ -147,6 +151,12 @@ class _Scene:
     ) -> None:
         """Adds a person's nodes, mesh, skin and part of the animation."""
         body = articulate(track.points, motion.skeleton, track.confidence)
+        moved = np.linalg.norm(body.positions - track.points, axis=-1)[track.confidence > 0].mean()
+        if moved > _WORTH_SAYING:
+            self.notes.append(
+                f"{name}: bones of constant length move the joints by {1000 * moved:.0f} mm on "
+                "average."
+            )
         first = len(self.nodes)
         for node, (joint, offset) in enumerate(zip(body.names, body.offsets, strict=True)):
             place = body.path[0] if node == 0 else offset

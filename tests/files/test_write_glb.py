@@ -1,5 +1,6 @@
 """GLB: read by pygltflib, whose nodes and animation a test of its own walks, and by trimesh."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,17 @@ def test_the_file_describes_itself(tmp_path):
     data = path.read_bytes()
     assert int.from_bytes(data[8:12], "little") == len(data)
     assert all(view.byteOffset % 4 == 0 for view in reader.file.bufferViews)
+
+
+def test_changed_bones_are_told(tmp_path):
+    track = MOTION.tracks[0]
+    points = track.points.copy()
+    points[::3, H36M17.index("head")] += np.float32([0, 0.3, 0])  # the median bone stays
+    grown = Motion((replace(track, points=points),), H36M17, 30, "m", "world")
+    (note,) = Reader(write(grown, tmp_path / "clip", ["glb"])[0]).file.asset.extras["notes"]
+    told = int(note.split(" mm ")[0].split()[-1])
+    assert note.startswith("person0: bones of constant length move the joints by ")
+    assert 1 <= told <= 300 / 3 / 17 + 1
 
 
 def test_one_person_has_plain_names(tmp_path):
