@@ -143,7 +143,7 @@ def small_data(config: Settings, where: str) -> None:
 def _mine(config: Settings) -> None:
     """Own clips of one person in 2D, cropped to the person as in pretraining."""
     config.data.path = "data/mine"
-    fields = {"frames": 81, "batch": 16, "crop": (1.0, 1.0), "move": False}
+    fields = {"frames": 27, "batch": 16, "crop": (1.0, 1.0), "move": False}
     dataset = "labelled_keypoints/default"
     config.sources.mine = clips(dataset, "train", True, **{**fields, "crop": (1.0, 1.3)})
     config.eval.sources.mine = clips(dataset, "test", False, **fields)
