@@ -11,7 +11,7 @@ from dstformer_jax.body.motion import Motion
 from dstformer_jax.files.detections import People, keypoints, number
 from dstformer_jax.files.openpose import LISTS, read_people
 from dstformer_jax.files.probe import Probe
-from dstformer_jax.files.records import parts
+from dstformer_jax.files.records import parts, shown
 
 OLD_TOP = 6.0  # the highest joint score of old COCO models (docs/output.md of AlphaPose)
 
@@ -34,12 +34,12 @@ def read_alphapose(path: str | Path, fps: float = 0.0) -> Motion:
     top = 1.0
     for key, value in parts(path):
         if isinstance(key, str):  # a frame by image name
-            for points in read_people(value, f"{path}, image {key!r:.60}"):
-                people.add(key, points, f"{path}, image {key!r:.60}")
+            for points in read_people(value, f"{path}, image {shown(key)}"):
+                people.add(key, points, f"{path}, image {shown(key)}")
             continue
         where = f"{path}, record {key}"
         if not isinstance(value, dict) or not isinstance(value.get("image_id"), str | int):
-            raise ValueError(f"{where}: got {value!r:.60}, expected image_id and keypoints")
+            raise ValueError(f"{where}: got {shown(value)}, expected image_id and keypoints")
         points = keypoints(value.get("keypoints"), where)
         top = max(top, float(points[:, 2].max()))
         identity = _identity(value.get("idx"), where)
@@ -57,5 +57,5 @@ def _identity(idx: Any, where: str) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**31:
-        raise ValueError(f"{where}: got idx {idx!r:.60}, expected a number or a list of one")
+        raise ValueError(f"{where}: got idx {shown(idx)}, expected a number or a list of one")
     return int(value)

@@ -15,7 +15,7 @@ from dstformer_jax.body.motion import Motion
 from dstformer_jax.body.skeleton import COCO17, COCO18, HALPE26, POSETRACK17, Skeleton
 from dstformer_jax.files.detections import People, keypoints, number, skeleton_of
 from dstformer_jax.files.probe import Probe
-from dstformer_jax.files.records import parts
+from dstformer_jax.files.records import parts, shown
 
 LISTS = ("images", "annotations", "categories")
 _IMAGE_FIELDS = ("file_name", "vid_id", "width", "height")
@@ -114,7 +114,7 @@ def _add_result(people: People, record: Any, where: str) -> None:
     """A person of a result list: image ids are frames."""
     image = record.get("image_id") if isinstance(record, dict) else None
     if not isinstance(image, int | str) or "keypoints" not in record:
-        raise ValueError(f"{where}: got {record!r:.60}, expected image_id and keypoints")
+        raise ValueError(f"{where}: got {shown(record)}, expected image_id and keypoints")
     points = keypoints(record["keypoints"], where)
     identity = _track_id(record.get("track_id"), where)
     people.add(str(image), points, where, identity, number(record.get("score")))
@@ -145,7 +145,7 @@ def _row(row: Any, where: str, count: int | None) -> _Row | None:
     """Checks an annotation; None for one of boxes only, which COCO and PoseTrack18 hold."""
     image = row.get("image_id") if _is(row) else None
     if not isinstance(image, int | str):
-        raise ValueError(f"{where}: got {row!r:.60}, expected the image_id of a listed image")
+        raise ValueError(f"{where}: got {shown(row)}, expected the image_id of a listed image")
     if not row.get("keypoints"):
         return None
     points = keypoints(row["keypoints"], where, count)
@@ -157,12 +157,12 @@ def _annotation(image: Mapping[str, Any] | None, row: _Row) -> Annotation:
     name = image.get("file_name") if image else None
     if image is None or not isinstance(name, str):
         raise ValueError(
-            f"{row.where}: got image_id {row.image!r:.40}, expected that of a listed image"
+            f"{row.where}: got image_id {shown(row.image)}, expected that of a listed image"
         )
     video = str(image.get("vid_id") or Path(name).parent)
     size = tuple(0 if side is None else side for side in (image["width"], image["height"]))
     if not all(isinstance(side, int) and 0 <= side < 2**20 for side in size):
-        raise ValueError(f"{row.where}: got image size {size!r:.40}, expected width and height")
+        raise ValueError(f"{row.where}: got image size {shown(size)}, expected width and height")
     return Annotation(video, name, row.track_id, row.points, (size[0], size[1]))
 
 
@@ -185,7 +185,7 @@ def _track_id(value: Any, where: str) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**31:
-        raise ValueError(f"{where}: got track_id {value!r:.40}, expected a number")
+        raise ValueError(f"{where}: got track_id {shown(value)}, expected a number")
     return value
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from dstformer_jax.body.motion import Motion, Track, natural_key
 from dstformer_jax.body.skeleton import BODY25, COCO17, COCO18, HALPE26, MEDIAPIPE33, Skeleton
+from dstformer_jax.files.records import shown
 from dstformer_jax.files.tracking import assign_ids
 
 MAX_ROWS = 2_000_000  # frames of all tracks together: 18 hours of one person at 30 fps
@@ -37,7 +38,7 @@ BY_COUNT: dict[int, Skeleton] = {
 _PLACES = {308: np.array([*range(9), 62, 41, 9, 10, 11, 12, 13, 14])}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Detection:
     """One person in one frame: points float32 `[J, 2]`, confidence float32 `[J]`."""
 
@@ -56,7 +57,7 @@ def keypoints(values: Any, where: str, count: int | None = None) -> np.ndarray:
     flat = _numbers(values)
     if flat is None or flat.ndim != 1 or flat.size % 3:
         raise ValueError(
-            f"{where}: got keypoints {values!r:.60}, expected a list of finite x, y, confidence"
+            f"{where}: got keypoints {shown(values)}, expected a list of finite x, y, confidence"
         )
     if count is not None and flat.size != 3 * count:
         raise ValueError(f"{where}: got {flat.size // 3} keypoints, expected {count} as before")
@@ -70,7 +71,9 @@ def joints(points: Any, scores: Any, where: str) -> np.ndarray:
     """
     table = _numbers(points)
     if table is None or table.ndim != 2 or table.shape[1] not in (2, 3):
-        raise ValueError(f"{where}: got keypoints {points!r:.60}, expected a list of finite [x, y]")
+        raise ValueError(
+            f"{where}: got keypoints {shown(points)}, expected finite [x, y]"
+        )
     if table.shape[1] == 3 and scores is not None:
         raise ValueError(
             f"{where}: got keypoints with 3 coordinates, expected x and y in pixels; "
@@ -81,7 +84,7 @@ def joints(points: Any, scores: Any, where: str) -> np.ndarray:
     given = (table != 0).any(-1) if scores is None else _numbers(scores)
     if given is None or given.shape not in ((len(table),), (len(table), 1)):
         raise ValueError(
-            f"{where}: got scores {scores!r:.60}, expected {len(table)} finite numbers, one a joint"
+            f"{where}: got scores {shown(scores)}, expected {len(table)} numbers, one a joint"
         )
     return np.column_stack([table, given]).astype(np.float32)
 
@@ -110,7 +113,7 @@ def whole_number(value: Any, what: str, where: str, least: int = -(2**31)) -> in
         value = float(value) if "." in value else int(value)
     plain = isinstance(value, int | float | np.integer | np.floating)
     if isinstance(value, bool) or not plain or not least <= value < 2**31 or value != int(value):
-        raise ValueError(f"{where}: got {what} {value!r:.40}, expected a whole number")
+        raise ValueError(f"{where}: got {what} {shown(value)}, expected a whole number")
     return int(value)
 
 
@@ -232,18 +235,16 @@ class People:
             raise ValueError(f"{self.source}: got frames with numbers and with names, expected one")
         alone = alone and max(self._crowd.values()) == 1
         tracked = alone or all(found.id is not None for found in self._found)
-        found = []
         for place, one in enumerate(self._found):
             confidence = np.clip(one.confidence / np.float32(top), 0.0, 1.0)
-            found.append(
-                replace(
-                    one,
-                    frame=frames[self._names[place]] if named else one.frame - first,
-                    points=one.points * (confidence > 0)[:, None],  # a missing joint is at 0, 0
-                    confidence=confidence,
-                    id=0 if alone else one.id if tracked else None,
-                )
+            self._found[place] = replace(
+                one,
+                frame=frames[self._names[place]] if named else one.frame - first,
+                points=one.points * (confidence > 0)[:, None],  # a missing joint is at 0, 0
+                confidence=confidence,
+                id=0 if alone else one.id if tracked else None,
             )
+        found, self._found = self._found, []
         motion = build_motion(found, self.skeleton, self.source, fps, size, unit)
         return replace(motion, notes=tuple(notes))
 

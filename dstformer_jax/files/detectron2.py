@@ -12,6 +12,7 @@ from dstformer_jax.files.detections import People, joints
 from dstformer_jax.files.frames import frames
 from dstformer_jax.files.npz import load_npz
 from dstformer_jax.files.probe import Probe, is_single
+from dstformer_jax.files.records import shown
 from dstformer_jax.files.rtmlib import MAX_BYTES
 from dstformer_jax.files.stacks import add_stacks
 
@@ -41,7 +42,7 @@ def read_detectron2(path: str | Path, fps: float = 0.0) -> Motion:
         elif isinstance(frame, str) and not isinstance(content, dict):
             continue  # what else that frame holds
         if not isinstance(found, list):
-            raise ValueError(f"{where}: got {content!r:.60}, expected {POINTS}")
+            raise ValueError(f"{where}: got {shown(content)}, expected {POINTS}")
         for place, points in enumerate(found):
             record = f"{where}, person {place}"
             people.add(frame, joints(points, None, record), record)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dstformer_jax.files.detections import whole_number
-from dstformer_jax.files.records import parts
+from dstformer_jax.files.records import parts, shown
 
 FRAME_KEYS = ("frame", "frame_id", "frame_idx", "frame_index", "frame_number", "frame_num")
 LISTS = ("frames", "results", "predictions")
@@ -49,11 +49,11 @@ def persons(
         elif isinstance(content, dict):
             people = next((content[key] for key in inner if key in content), None)
         if not isinstance(people, list):
-            raise ValueError(f"{where}: got {content!r:.60}, expected a list of people")
+            raise ValueError(f"{where}: got {shown(content)}, expected a list of people")
         for place, person in enumerate(people):
             record = f"{where}, person {place}"
             if not isinstance(person, dict) or mark not in person:
-                raise ValueError(f"{record}: got {person!r:.60}, expected an object with {mark!r}")
+                raise ValueError(f"{record}: got {shown(person)}, expected an object with {mark!r}")
             yield frame, person, record
 
 

@@ -19,6 +19,7 @@ from dstformer_jax.files.frames import frames
 from dstformer_jax.files.joint_names import skeleton_of_names
 from dstformer_jax.files.long import is_long, read_long
 from dstformer_jax.files.probe import Probe, is_single
+from dstformer_jax.files.records import shown
 from dstformer_jax.files.rows import column
 from dstformer_jax.files.wide import read_wide, wide_layout
 
@@ -37,8 +38,8 @@ def looks_like(probe: Probe) -> bool:
     for _ in range(3):
         if isinstance(content, dict) and any(key in content for key in KEYS):
             return True
-        inner = content.values() if isinstance(content, dict) else content
-        inner = inner if isinstance(content, dict | list) else ()
+        inner = content if isinstance(content, list) else ()
+        inner = content.values() if isinstance(content, dict) else inner
         content = next((one for one in inner if one and isinstance(one, dict | list)), None)
     person = probe.first_person
     return {"x", "y", "visibility"} <= set(person)
@@ -137,7 +138,7 @@ def _persons(content: Any, where: str) -> list[Any]:
         if isinstance(content, dict):
             keys = [key for key in KEYS if key in content]
             if not keys:
-                raise ValueError(f"{where}: got {content!r:.60}, expected pose_landmarks")
+                raise ValueError(f"{where}: got {shown(content)}, expected pose_landmarks")
             content = content[keys[0]]
         elif isinstance(content, list):
             first = content[0]
@@ -146,7 +147,7 @@ def _persons(content: Any, where: str) -> list[Any]:
             if isinstance(first, list) and first and isinstance(first[0], int | float):
                 return [content]
             return [person for one in content for person in _persons(one, where)]
-    raise ValueError(f"{where}: got {content!r:.60}, expected a list of {LANDMARKS} landmarks")
+    raise ValueError(f"{where}: got {shown(content)}, expected a list of {LANDMARKS} landmarks")
 
 
 def _landmarks(person: Any, where: str) -> np.ndarray:
@@ -162,6 +163,6 @@ def _landmarks(person: Any, where: str) -> np.ndarray:
         row = [row[0], row[1], row[3] if len(row) > 3 else 1]
         plain = all(isinstance(x, int | float) and not isinstance(x, bool) for x in row)
         if not plain or not all(abs(x) <= MAX_NUMBER for x in row):
-            raise ValueError(f"{where}, landmark {number}: got {landmark!r:.60}, expected numbers")
+            raise ValueError(f"{where}, landmark {number}: got {shown(landmark)}, expected numbers")
         rows.append(row)
     return np.array(rows, np.float32)

@@ -18,7 +18,7 @@ from dstformer_jax.files.detections import People, joints, number, whole_number
 from dstformer_jax.files.joint_names import skeleton_of_names
 from dstformer_jax.files.members import Members
 from dstformer_jax.files.probe import Probe, is_single
-from dstformer_jax.files.records import parse_json, parts, taken_apart
+from dstformer_jax.files.records import parse_json, parts, shown, taken_apart
 
 LISTS = ("instance_info", "instances")
 WHOLE_BODY = 100  # more names than this are a whole body, known by their number
@@ -80,7 +80,7 @@ def _people(pairs: Iterator[tuple[int | str, Any]], where: str) -> Iterator[Foun
         place += 1
         record = f"{where}, record {place}"
         if not isinstance(value, dict):
-            raise ValueError(f"{record}: got {value!r:.60}, expected a frame or a person")
+            raise ValueError(f"{record}: got {shown(value)}, expected a frame or a person")
         if not isinstance(value.get("instances"), list):
             yield 0, value, meta, record
             continue
@@ -101,7 +101,7 @@ def _skeleton(meta: dict[str, Any], where: str) -> tuple[Skeleton | None, np.nda
 def _person(person: Any, where: str) -> tuple[np.ndarray, str, int | None, float]:
     """The arguments of `People.add` after the frame."""
     if not isinstance(person, dict) or "keypoints" not in person:
-        raise ValueError(f"{where}: got {person!r:.60}, expected keypoints and keypoint_scores")
+        raise ValueError(f"{where}: got {shown(person)}, expected keypoints and keypoint_scores")
     points = joints(person["keypoints"], person.get("keypoint_scores"), where)
     track = person.get("track_id")
     identity = None if track is None else whole_number(track, "track_id", where)

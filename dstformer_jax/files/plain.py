@@ -20,7 +20,7 @@ from dstformer_jax.files.detections import MAX_FRAME, MAX_NUMBER, whole_number
 from dstformer_jax.files.joint_names import skeleton_of_names
 from dstformer_jax.files.npz import load_npz
 from dstformer_jax.files.probe import Probe
-from dstformer_jax.files.records import parts
+from dstformer_jax.files.records import parts, shown
 
 MAX_BYTES = 4 * 2**30
 MARK = "dstformer_jax motion"
@@ -63,9 +63,9 @@ def read_json(path: str | Path, fps: float = 0.0) -> Motion:
         elif isinstance(value, dict):
             records.append(value)
         else:
-            raise ValueError(f"{path}: got track {value!r:.40}, expected an object")
+            raise ValueError(f"{path}: got track {shown(value)}, expected an object")
     if facts.get("format") != MARK:
-        raise ValueError(f"{path}: got format {facts.get('format')!r:.40}, expected {MARK!r}")
+        raise ValueError(f"{path}: got format {shown(facts.get('format'))}, expected {MARK!r}")
     return _motion(records, facts, str(path), fps)
 
 
@@ -110,7 +110,7 @@ def named_skeleton(facts: Mapping[str, Any], count: int, where: str) -> tuple[Sk
         return skeleton_of_names(joints, where)
     if known is None:
         raise ValueError(
-            f"{where}: got skeleton {name!r:.40} and no joints, expected one of "
+            f"{where}: got skeleton {shown(name)} and no joints, expected one of "
             f"{', '.join(SKELETONS)}, or the names of the joints"
         )
     if known.num_joints != count:
@@ -174,18 +174,18 @@ def described(
     unit, axes = facts.get("unit") or "unknown", facts.get("axes") or "image"
     if unit not in UNITS or axes not in AXES:
         raise ValueError(
-            f"{where}: got unit {unit!r:.40} and axes {axes!r:.40}, expected one of {UNITS} and "
+            f"{where}: got unit {shown(unit)} and axes {shown(axes)}, expected one of {UNITS} and "
             f"{AXES}"
         )
     rate, size, notes = facts.get("fps") or 0, facts.get("size") or (0, 0), facts.get("notes") or ()
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1e5:
-        raise ValueError(f"{where}: got fps {rate!r:.40}, expected frames a second")
+        raise ValueError(f"{where}: got fps {shown(rate)}, expected frames a second")
     if not isinstance(size, list | tuple) or len(size) != 2:
-        raise ValueError(f"{where}: got size {size!r:.40}, expected width and height")
+        raise ValueError(f"{where}: got size {shown(size)}, expected width and height")
     sides = [whole_number(side, "size", where, 0) for side in size]
     lines = [notes] if isinstance(notes, str) else notes
     if not isinstance(lines, list | tuple) or not all(isinstance(line, str) for line in lines):
-        raise ValueError(f"{where}: got notes {notes!r:.40}, expected texts")
+        raise ValueError(f"{where}: got notes {shown(notes)}, expected texts")
     return Motion(
         tuple(tracks),
         skeleton,

@@ -6,6 +6,7 @@ object) is walked with ijson, one part at a time, so that memory holds one part 
 
 import codecs
 import json
+import reprlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -15,12 +16,17 @@ import ijson
 MAX_BYTES = 512 * 2**20  # of a file read whole
 STREAM_ABOVE = 16 * 2**20  # larger files are read part by part
 MAX_STREAMED = 32 * 2**30  # of a file read part by part
-MAX_PART = 32 * 2**20  # bytes without a new value
+MAX_PART = 32 * 2**20  # bytes in which no list or object ends
 MAX_VALUES = 12_000_000  # of one part: our own JSON holds an hour of one person in one
 MAX_DEPTH = 64
 SAMPLE_VALUES = 20_000
 
 Event = tuple[str, Any]
+
+
+def shown(value: Any) -> str:
+    """A value in messages: its beginning, however long or deep it is."""
+    return reprlib.repr(value)[:60]
 
 
 def load_json(path: str | Path, max_bytes: int = MAX_BYTES) -> Any:
@@ -59,7 +65,7 @@ def parts(path: str | Path, lists: Collection[str] = ()) -> Iterator[tuple[int |
         return
     with path.open("rb") as file:
         try:
-            yield from _streamed(_events(file), lists, str(path))
+            yield from _Stream(file).parts(lists, str(path))
         except (ijson.JSONError, ValueError) as error:
             if str(error).startswith(str(path)):
                 raise
@@ -78,8 +84,8 @@ def sample(path: str | Path) -> tuple[Any, str]:
     content: list[Any] = []
     with path.open("rb") as file:
         try:
-            events = _events(file)
-            _value(next(events), events, content)
+            stream = _Stream(file)
+            stream.value(next(stream.events), content)
         except _Enough:
             pass
         except (ijson.JSONError, ValueError) as error:
@@ -108,7 +114,7 @@ class _Enough(Exception):
 
 
 class _Gauge:
-    """A binary file that refuses to be read on and on without a value coming out."""
+    """A binary file that refuses to be read on and on while no list or object ends."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -122,84 +128,83 @@ class _Gauge:
         return data
 
 
-def _events(file: IO[bytes]) -> Iterator[Event]:
-    """ijson's events, after a byte order mark."""
-    if file.read(3) != codecs.BOM_UTF8:
-        file.seek(0)
-    gauge = _Gauge(file)
-    for event in ijson.basic_parse(gauge, use_float=True):
-        gauge.since = 0
-        yield event
-
-
 def _reason(error: Exception) -> str:
     """One line of ijson's message, which draws the place on three."""
     text = str(error)
     return text if text.startswith("got ") else f"got no valid JSON ({text.splitlines()[0]:.120})"
 
 
-def _streamed(
-    events: Iterator[Event], lists: Collection[str], where: str
-) -> Iterator[tuple[int | str, Any]]:
-    """`parts` of a file that is being read."""
-    event, value = next(events)
-    if event == "start_array":
-        yield from enumerate(_items(events))
-    elif event == "start_map":
-        for event, key in events:
-            if event == "end_map":
-                break
-            first = next(events)
-            if key in lists and first[0] == "start_array":
-                yield from ((key, item) for item in _items(events))
-            else:
-                yield key, _value(first, events)
-    else:
-        raise ValueError(f"{where}: got {type(value).__name__}, expected a list or an object")
-    for _ in events:  # whatever follows the end is an error, which ijson raises
-        pass
+class _Stream:
+    """A JSON file that is being read; `events` are ijson's."""
 
+    def __init__(self, file: IO[bytes]) -> None:
+        if file.read(3) != codecs.BOM_UTF8:
+            file.seek(0)
+        self._gauge = _Gauge(file)
+        self.events: Iterator[Event] = iter(ijson.basic_parse(self._gauge, use_float=True))
 
-def _items(events: Iterator[Event]) -> Iterator[Any]:
-    """The items of a list that has begun, up to its end."""
-    for event in events:
-        if event[0] == "end_array":
-            return
-        yield _value(event, events)
-
-
-def _value(first: Event, events: Iterator[Event], sampled: list[Any] | None = None) -> Any:
-    """The value that begins with `first`; into `sampled`, as far as it comes, if that is given."""
-    event, value = first
-    if event not in ("start_map", "start_array"):
-        return value
-    whole: Any = {} if event == "start_map" else []
-    if sampled is not None:
-        sampled.append(whole)
-    opened, keys = [whole], [""]
-    for count, (event, value) in enumerate(events):
-        if event == "map_key":
-            keys[-1] = value
-            continue
-        if event in ("end_map", "end_array"):
-            opened.pop()
-            keys.pop()
-            if not opened:
-                break
-            continue
-        if count > (MAX_VALUES if sampled is None else SAMPLE_VALUES):
-            if sampled is not None:
-                raise _Enough
-            raise ValueError(f"got a part of more than {MAX_VALUES} values")
-        inner = {"start_map": dict, "start_array": list}.get(event)
-        value = inner() if inner else value
-        if isinstance(opened[-1], dict):
-            opened[-1][keys[-1]] = value
+    def parts(self, lists: Collection[str], where: str) -> Iterator[tuple[int | str, Any]]:
+        """As the function `parts`."""
+        event, value = next(self.events)
+        if event == "start_array":
+            yield from enumerate(self._items())
+        elif event == "start_map":
+            for event, key in self.events:
+                if event == "end_map":
+                    break
+                first = next(self.events)
+                if key in lists and first[0] == "start_array":
+                    yield from ((key, item) for item in self._items())
+                else:
+                    yield key, self.value(first)
         else:
-            opened[-1].append(value)
-        if inner:
-            opened.append(value)
-            keys.append("")
-            if len(opened) > MAX_DEPTH:
-                raise ValueError(f"got more than {MAX_DEPTH} lists and objects inside each other")
-    return whole
+            raise ValueError(f"{where}: got {type(value).__name__}, expected a list or an object")
+        for _ in self.events:  # whatever follows the end is an error, which ijson raises
+            pass
+
+    def _items(self) -> Iterator[Any]:
+        """The items of a list that has begun, up to its end."""
+        for event in self.events:
+            if event[0] == "end_array":
+                return
+            yield self.value(event)
+
+    def value(self, first: Event, sampled: list[Any] | None = None) -> Any:
+        """The value that begins with `first`; into `sampled`, as far as it comes, if given."""
+        event, value = first
+        if event not in ("start_map", "start_array"):
+            return value
+        whole: Any = {} if event == "start_map" else []
+        if sampled is not None:
+            sampled.append(whole)
+        most = MAX_VALUES if sampled is None else SAMPLE_VALUES
+        outer: list[tuple[Any, str]] = []  # what is open around the innermost, and their keys
+        inner, key, count = whole, "", 0
+        for event, value in self.events:
+            if event == "map_key":
+                key = value
+                continue
+            if event in ("end_map", "end_array"):
+                self._gauge.since = 0
+                if not outer:
+                    break
+                inner, key = outer.pop()
+                continue
+            opens = event in ("start_map", "start_array")
+            if opens:
+                value = {} if event == "start_map" else []
+            if isinstance(inner, list):
+                inner.append(value)
+            else:
+                inner[key] = value
+            if opens:
+                outer.append((inner, key))
+                inner = value
+                if len(outer) >= MAX_DEPTH:
+                    raise ValueError(f"got more than {MAX_DEPTH} lists inside each other")
+            count += 1
+            if count > most:
+                if sampled is not None:
+                    raise _Enough
+                raise ValueError(f"got a part of more than {MAX_VALUES} values")
+        return whole

@@ -11,6 +11,7 @@ import numpy as np
 from dstformer_jax.files.detections import MAX_NUMBER
 from dstformer_jax.files.frames import FRAME_KEYS, ID_KEYS
 from dstformer_jax.files.probe import delimiter
+from dstformer_jax.files.records import shown
 
 MAX_LINE = 2**20
 MAX_ROWS = 50_000_000
@@ -98,9 +99,9 @@ def float_of(cell: str, where: str) -> float:
     except ValueError:
         if cell.lower() in _EMPTY:
             return math.nan
-        raise ValueError(f"{where}: got {cell!r:.40}, expected a number") from None
+        raise ValueError(f"{where}: got {shown(cell)}, expected a number") from None
     if abs(value) > MAX_NUMBER:
-        raise ValueError(f"{where}: got {cell!r:.40}, expected a number below {MAX_NUMBER:g}")
+        raise ValueError(f"{where}: got {shown(cell)}, expected a number below {MAX_NUMBER:g}")
     return value
 
 

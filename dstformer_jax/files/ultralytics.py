@@ -17,6 +17,7 @@ from dstformer_jax.files.detections import BY_COUNT, People, joints, number, who
 from dstformer_jax.files.frames import identity_of, persons
 from dstformer_jax.files.members import Members
 from dstformer_jax.files.probe import Probe, is_single
+from dstformer_jax.files.records import shown
 
 INNER = ("detections", "predictions", "people", "objects")
 BOX = 5  # class and box come before the joints
@@ -66,7 +67,9 @@ def _person(person: dict[str, Any], where: str) -> tuple[np.ndarray, str, int | 
     columns = person["keypoints"]
     x, y = (columns.get(key) if isinstance(columns, dict) else None for key in "xy")
     if not isinstance(x, list) or not isinstance(y, list) or len(x) != len(y):
-        raise ValueError(f"{where}: got keypoints {columns!r:.60}, expected lists x, y and visible")
+        raise ValueError(
+            f"{where}: got keypoints {shown(columns)}, expected lists x and y"
+        )
     points = joints([list(pair) for pair in zip(x, y, strict=True)], columns.get("visible"), where)
     return points, where, identity_of(person, where), number(person.get("confidence"))
 

@@ -15,6 +15,7 @@ from dstformer_jax.body.skeleton import COCO17
 from dstformer_jax.files.detections import People, joints
 from dstformer_jax.files.frames import identity_of, persons
 from dstformer_jax.files.probe import Probe
+from dstformer_jax.files.records import shown
 
 INNER = ("poses", "people", "pose_results")
 
@@ -53,7 +54,7 @@ def _scattered(person: dict[str, Any], where: str) -> np.ndarray | None:
     plain = all(isinstance(label, int) and 0 <= label < 400 for label in labels)
     if not plain or len(labels) != len(found) or len(set(labels)) != len(labels):
         raise ValueError(
-            f"{where}: got labels {labels!r:.60}, expected a different number for each of "
+            f"{where}: got labels {shown(labels)}, expected a different number for each of "
             f"{len(found)} joints"
         )
     points = np.zeros((COCO17.num_joints, 3), np.float32)
