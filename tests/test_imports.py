@@ -14,7 +14,7 @@ PACKAGE = "dstformer_jax"
 # A module may import from its own folder and from folders of lower levels; commands from all.
 LEVELS = {"body": 0, "models": 1, "data": 1, "files": 1, "view": 1, "tasks": 2, "training": 3}
 HEAVY = {"tensorflow", "tensorflow_datasets", "ml_collections"}
-LIGHT = {*LEVELS, "bench", "inference", "convert", "show"} - {"data"}
+LIGHT = {*LEVELS, "lift", "bench", "inference", "convert", "show"} - {"data"}
 MODULES = sorted(path.relative_to(ROOT / PACKAGE) for path in (ROOT / PACKAGE).rglob("*.py"))
 
 
