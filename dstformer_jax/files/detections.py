@@ -71,9 +71,7 @@ def joints(points: Any, scores: Any, where: str) -> np.ndarray:
     """
     table = _numbers(points)
     if table is None or table.ndim != 2 or table.shape[1] not in (2, 3):
-        raise ValueError(
-            f"{where}: got keypoints {shown(points)}, expected finite [x, y]"
-        )
+        raise ValueError(f"{where}: got keypoints {shown(points)}, expected finite [x, y]")
     if table.shape[1] == 3 and scores is not None:
         raise ValueError(
             f"{where}: got keypoints with 3 coordinates, expected x and y in pixels; "
@@ -111,7 +109,8 @@ def whole_number(value: Any, what: str, where: str, least: int = -(2**31)) -> in
     """A frame number or identity; anything but a whole number raises ValueError."""
     if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,18}(\.0*)?\s*", value):
         value = float(value) if "." in value else int(value)
-    plain = isinstance(value, int | float | np.integer | np.floating)
+    value = value.item() if isinstance(value, np.integer | np.floating) else value
+    plain = isinstance(value, int | float)
     if isinstance(value, bool) or not plain or not least <= value < 2**31 or value != int(value):
         raise ValueError(f"{where}: got {what} {shown(value)}, expected a whole number")
     return int(value)

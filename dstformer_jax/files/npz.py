@@ -5,6 +5,7 @@ goes through the restricted unpickler. Plain .npz files need only `np.load(allow
 """
 
 import io
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Collection
@@ -64,7 +65,7 @@ def _read_array(file: IO[bytes], where: str) -> np.ndarray:
         shape, fortran, dtype = header
         if not dtype.hasobject:
             return _plain(file, shape, fortran, dtype, where)
-    except (ValueError, TypeError, SyntaxError) as error:
+    except (ValueError, TypeError, SyntaxError, tokenize.TokenError) as error:
         raise ValueError(f"{where}: got no array ({error!s:.120}), expected .npy") from None
     array = unpickle(file, where)
     if not isinstance(array, np.ndarray) or array.shape != shape:

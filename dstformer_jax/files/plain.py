@@ -157,7 +157,10 @@ def _array(value: Any, axes: int, where: str) -> np.ndarray:
             width = next((len(p) for row in value for p in row if p is not None), 2)
             value = [[[np.nan] * width if p is None else p for p in row] for row in value]
         with np.errstate(over="ignore", invalid="ignore"):
-            table = np.asarray(value, np.float32)
+            table = np.asarray(value)
+            if table.dtype.kind not in "fiubO":  # neither texts nor complex numbers
+                raise TypeError
+            table = table.astype(np.float32)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{where}: got no array of numbers, expected {axes} axes") from None
     if table.ndim != axes or (np.abs(table) > MAX_NUMBER).any():

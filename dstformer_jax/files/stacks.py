@@ -70,8 +70,8 @@ def _frames(
 def _table(row: Any, score: Any, where: str) -> np.ndarray:
     """float32 `[n, K, 3]` of one frame; NaN becomes a missing joint."""
     try:
-        table = np.asarray(row if row is not None else [], np.float32)
-        given = None if score is None else np.asarray(score, np.float32)
+        table = _floats(row if row is not None else [])
+        given = None if score is None else _floats(score)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(
             f"{where}: got no array of numbers, expected [people, joints, 2]"
@@ -93,3 +93,12 @@ def _table(row: Any, score: Any, where: str) -> np.ndarray:
     if not (np.abs(whole) <= MAX_NUMBER).all():
         raise ValueError(f"{where}: got numbers beyond {MAX_NUMBER:g}, expected pixels and scores")
     return whole
+
+
+def _floats(value: Any) -> np.ndarray:
+    """float32 array of real numbers; TypeError for texts and complex numbers."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiubO":
+        raise TypeError
+    with np.errstate(over="ignore", invalid="ignore"):  # becomes inf, refused by the caller
+        return array.astype(np.float32)
