@@ -45,7 +45,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.optim.update({"learning_rate": 5e-4, "lr_decay": 0.98})
     {"h36m": _human36m, "3dpw": _in_the_wild, "body": _body}[where](config)
     if "refine" in names:
-        _refine(config)
+        _refine(config, where)
     _how(config, how, where)
     if "official" in names:
         _official(config, how, where, "refine" in names)
@@ -147,9 +147,13 @@ def _how(config: Settings, how: str, where: str) -> None:
         config.optim.freeze = BACKBONE
 
 
-def _refine(config: Settings) -> None:
+def _refine(config: Settings, where: str) -> None:
     """Another method's answer as the head's input."""
     config.task.update({"head": "refiner", "dropout": 0.5})
+    if where == "body":
+        # Narrower than the 186 numbers of a pose it could not take its noise away; nine frames
+        # of the answer tell noise and hanging from motion.
+        config.task.update({"hidden": 512, "span": 9, "dropout": 0.1})
     for settings in (*config.sources.values(), *config.eval.sources.values()):
         if settings.frames > 1:  # images stay 512 a batch
             settings.batch = min(settings.batch, 64)
