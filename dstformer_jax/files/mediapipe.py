@@ -130,7 +130,7 @@ def _read_json(path: Path, fps: float) -> Motion:
     return _in_pixels_if_far(people.motion(fps, unit="normalised", alone=True))
 
 
-def _persons(content: Any, where: str) -> list[Any]:
+def _persons(content: Any, where: str, around: int = 0) -> list[Any]:
     """The lists of landmarks of a frame, however many objects stand around them."""
     for _ in range(4):
         if content is None or content in ([], {}):
@@ -146,7 +146,9 @@ def _persons(content: Any, where: str) -> list[Any]:
                 return [content]
             if isinstance(first, list) and first and isinstance(first[0], int | float):
                 return [content]
-            return [person for one in content for person in _persons(one, where)]
+            if around < 4:
+                return [one for part in content for one in _persons(part, where, around + 1)]
+            break
     raise ValueError(f"{where}: got {shown(content)}, expected a list of {LANDMARKS} landmarks")
 
 

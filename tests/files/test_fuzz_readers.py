@@ -23,7 +23,7 @@ QUICK = settings(
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-LONG = settings(QUICK, max_examples=400)
+LONG = settings(QUICK, max_examples=120)
 STRANGE: list[Any] = [
     *(None, True, -1, 0, 10**400, 1e308, -1e39, float("nan"), float("inf"), 2**31, 0.5),
     *(
@@ -279,6 +279,7 @@ TEXTS = {
     "null": b"null",
     "number": b"3",
     "deep": b"[" * 200_000,
+    "deep_but_whole": b"[" * 900 + b"]" * 900,
     "deep_objects": b'{"frames":' * 50_000,
     "binary": bytes(range(256)) * 8,
     "header": b"frame,joint,x,y\n",
