@@ -169,6 +169,7 @@ def source(dataset: str, **settings: object) -> ConfigDict:
         "input": "pose",
         "crop": None,
         "views": None,
+        "lens": None,
         "scale": 1.0,
         "mask": False,
         "noise": False,

@@ -13,6 +13,11 @@ Variants, joined by commas (`configs/pretrain.py:lite,official`):
             and every third clip from HDM05, which is a tenth of the frames
   short     mocap for a few minutes, on nine-frame windows alone (for comparisons)
   demo      the three-minute run of `make demo` on synthetic people
+  layouts   mocap as detectors see it: each training clip in one of five layouts; every 3D test
+            source and group also in each (cmu_coco17, ...). Data prepared with --layouts
+  lens      mocap before pinhole cameras of 20 to 90 degrees; every 3D test source and group also at
+            30, 60 and 90 (cmu_fov60, ...)
+  shipped   mocap's CMU sets alone: what weights may be given away from
   robust    for --mode=eval: every 3D test source also with noise (<name>_noisy) and with masks
             (<name>_masked), and every group likewise (cmu_noisy, cmu_masked)
 
@@ -26,16 +31,21 @@ from ml_collections import ConfigDict
 
 from configs import common
 from configs.common import source
+from dstformer_jax.body.landmarks import LAYOUTS
 
 Settings = Any  # a ConfigDict, of whose values no type checker knows
 MOCAP = ("cmu_mocap", "cmu_mocap_more", "hdm05_actions")
-VARIANTS = ("lite", "official", "paper", "mocap", "clean", "demo", "robust", "short", "settle")
+RECIPES = ("lite", "official", "paper", "mocap", "clean", "demo", "short", "settle")
+VARIANTS = (*RECIPES, "layouts", "lens", "shipped", "robust")
+FIELDS_OF_VIEW = (30.0, 60.0, 90.0)  # degrees, that perspective is measured at
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """The pretraining configuration of a variant."""
     names = common.variant_of(variant, VARIANTS)
     config: Settings = common.base()
+    if {"layouts", "lens", "shipped"} & set(names) and "mocap" not in names:
+        raise ValueError(f"got variant {variant!r}, expected layouts, lens and shipped with mocap")
     if "demo" in names:
         _demo(config)
     elif "mocap" in names:
@@ -55,8 +65,12 @@ def get_config(variant: str = "") -> ConfigDict:
     if "clean" in names:
         for settings in config.sources.values():
             settings.mask = settings.noise = False
+    if "shipped" in names:
+        _shipped(config)
+    seen = _seen(config, names)
     if "robust" in names:
-        _robust(config.eval)
+        seen |= {"noisy": {"noise": True, "mask": False}, "masked": {"noise": False, "mask": True}}
+    _copy_tests(config.eval, seen)
     return config
 
 
@@ -163,15 +177,36 @@ def _mocap(config: Settings) -> None:
     config.eval.groups.cmu = ("cmu_mocap", "cmu_mocap_more")
 
 
-def _robust(settings: Settings) -> None:
-    """Adds noisy and masked copies of the 3D test sources and of the groups they make up."""
-    clean, groups = dict(settings.sources.items()), dict(settings.groups.items())
-    clean = {name: test for name, test in clean.items() if test.supervision == "3d"}
-    for kind, noise, mask in (("noisy", True, False), ("masked", False, True)):
-        for name, test in clean.items():
-            settings.sources[f"{name}_{kind}"] = ConfigDict({**test, "noise": noise, "mask": mask})
+def _seen(config: Settings, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Shows 3D sources as detectors and lenses do; returns what each is measured with, by name."""
+    shown: dict[str, Any] = {"input": "layouts"} if "layouts" in names else {}
+    shown |= {"lens": (20.0, 90.0)} if "lens" in names else {}
+    for settings in config.sources.values():
+        if settings.supervision == "3d":
+            settings.update(shown)
+    layouts = [name for name in LAYOUTS if name != "h36m17"] if "layouts" in names else []
+    angles = FIELDS_OF_VIEW if "lens" in names else ()
+    return {name: {"input": name} for name in layouts} | {
+        f"fov{angle:g}": {"lens": (angle, angle)} for angle in angles
+    }
+
+
+def _copy_tests(settings: Settings, changes: dict[str, dict[str, Any]]) -> None:
+    """Adds changed copies of the 3D test sources, <name>_<change>, and of their groups."""
+    plain, groups = dict(settings.sources.items()), dict(settings.groups.items())
+    plain = {name: test for name, test in plain.items() if test.supervision == "3d"}
+    for kind, changed in changes.items():
+        for name, test in plain.items():
+            settings.sources[f"{name}_{kind}"] = ConfigDict({**test, **changed})
         for group, members in groups.items():
             settings.groups[f"{group}_{kind}"] = tuple(f"{name}_{kind}" for name in members)
+
+
+def _shipped(config: Settings) -> None:
+    """Trains on what its owners let anybody give away trained weights of."""
+    for name in list(config.sources):
+        if not config.sources[name].dataset.startswith("bvh/cmu_mocap"):
+            del config.sources[name]
 
 
 def _short(config: Settings) -> None:

@@ -14,7 +14,15 @@ from dstformer_jax.training import optim
 from dstformer_jax.training.evaluate import check_groups
 from dstformer_jax.training.experiment import build_task, plain
 
-VARIANTS = (*pretrain.VARIANTS, "", "lite,official", "mocap,clean,robust", "mocap,robust,short")
+ALONE = tuple(name for name in pretrain.VARIANTS if name not in ("layouts", "lens", "shipped"))
+VARIANTS = (
+    *ALONE,
+    "mocap,layouts,lens,shipped",
+    "",
+    "lite,official",
+    "mocap,clean,robust",
+    "mocap,robust,short",
+)
 
 # The pretraining columns of the official configuration files, configs/pretrain/MB_pretrain.yaml and
 # MB_lite.yaml of Walter0807/MotionBERT at commit dccfe7b. Left out are what names files (data_root,
@@ -270,6 +278,23 @@ def test_mocap_is_measured_by_the_protocol():
     assert tests["openpose"].supervision == "2d"
     sources = sources_of(config)
     assert any(each.supervision == "2d" and each.epochs[0] > 0 for each in sources.values())
+
+
+def test_layouts_and_lenses_are_trained_and_measured_apart():
+    config = config_of("mocap,layouts,lens,shipped")
+    assert {source.dataset for source in sources_of(config).values()} == {
+        "bvh/cmu_mocap",
+        "bvh/cmu_mocap_more",
+    }
+    assert {(s.input, s.lens) for s in sources_of(config).values()} == {("layouts", (20.0, 90.0))}
+    tests = evaluations_of(config)
+    assert tests["cmu_mocap"].input == "pose"
+    assert tests["cmu_mocap_coco17"].input == "coco17"
+    assert tests["cmu_mocap_coco17"].lens is None
+    assert tests["cmu_mocap_fov60"].lens == (60.0, 60.0)
+    assert config["eval"]["groups"]["cmu_fov60"] == ["cmu_mocap_fov60", "cmu_mocap_more_fov60"]
+    with pytest.raises(ValueError, match="with mocap"):
+        pretrain.get_config("layouts")
 
 
 def test_robust_adds_noisy_and_masked_copies():
