@@ -11,7 +11,7 @@ python=${PYTHON:-.venv/bin/python}
 prepare() { "$python" -m dstformer_jax.data.prepare --data_dir="$data_dir" "$@"; }
 
 for name in cmu_mocap cmu_mocap_more hdm05_actions; do
-  prepare --dataset=bvh --name=$name --source="$source_dir/$name" --fps=30 $layouts
+  prepare --dataset=bvh --name=$name --source="$source_dir/$name" --fps=30 ${layouts:+"$layouts"}
 done
 prepare --dataset=keypoints2d --name=openpose --source="$source_dir/detections2d" --fps=30 \
   --only=openpose_body25_v1.2,openpose_body25_v1.3 --test=clip6,treadmill_32
