@@ -16,13 +16,14 @@ from dstformer_jax.view.charts import Line, lines
 
 Drawing = Callable[[Study, Scale, Grid, Path], Path | None]
 RATIOS = (15, 30, 45, 60, 75)  # percent
+EVERY_EPOCH = ("eval.every", 1)
 DEFAULT_RATIO = 15  # what pretraining masks anyway
 
 
 def figure3(scale: Scale, seeds: int) -> Study:
     """Error against steps, from scratch and finetuned."""
-    scratch = scale.pose(seeds)
-    arms = {"from scratch": scratch, "finetuned": scale.finetuned(scale.pretraining(seeds))}
+    finetuned = scale.finetuned(scale.pretraining(seeds), EVERY_EPOCH)
+    arms = {"from scratch": scale.pose(seeds, EVERY_EPOCH), "finetuned": finetuned}
     return Study(
         "Figure 3: learning curves of 3D pose",
         (f"{scale.column}, at the end",),
@@ -34,7 +35,6 @@ def figure3(scale: Scale, seeds: int) -> Study:
 
 def draw_figure3(study: Study, scale: Scale, grid: Grid, path: Path) -> Path | None:
     """Curves of the first column over the evaluations of every finished seed."""
-    del scale
     series = {}
     for label, (entry, *_) in study.rows.items():
         if not isinstance(entry, Measure):
@@ -46,7 +46,7 @@ def draw_figure3(study: Study, scale: Scale, grid: Grid, path: Path) -> Path | N
             series[label] = Line(steps[1:], values[:, 1:])  # untrained, the error is far outside
     if not series:
         return None
-    label = f"{study.columns[0]}, people not trained on"
+    label = f"{scale.column}, people not trained on"
     return lines(series, path, "training steps", label, title=study.title)
 
 
