@@ -10,6 +10,7 @@ from importlib import import_module
 COMMANDS = {  # name -> module and what it does; each explains itself with --help
     "lift": ("dstformer_jax.lift.__main__", "2D keypoints of any detector to 3D motion files"),
     "stream": ("dstformer_jax.lift.stream", "2D keypoints to 3D frame by frame, JSON lines or UDP"),
+    "export": ("dstformer_jax.export.__main__", "checkpoints to StableHLO and ONNX files"),
     "convert": ("dstformer_jax.convert", "checkpoints to PyTorch files and back"),
     "show": ("dstformer_jax.show", "learning curve and pictures of a run"),
     "bench": ("dstformer_jax.bench", "speed of the input pipeline"),
