@@ -65,9 +65,10 @@ def reproduce(name: str, scale: Scale, seeds: int, grid: Grid, output: Path) -> 
     try:
         grid.run(cell for cell in study.cells if not grid.missing([cell]))
     finally:
-        page = write(study, grid, name, output, scale.name, missing)
-        if name in DRAWINGS:
-            DRAWINGS[name](study, scale, grid, output / f"{name}.png")
+        output.mkdir(parents=True, exist_ok=True)
+        draw = DRAWINGS.get(name, lambda *_: None)
+        picture = draw(study, scale, grid, output / f"{name}.png")
+        page = write(study, grid, name, output, scale.name, missing, picture)
     return page
 
 

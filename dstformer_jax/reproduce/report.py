@@ -120,13 +120,21 @@ def shown(entry: Entry, grid: Grid) -> str:
     return entry if isinstance(entry, str) else entry.shown(grid)
 
 
-def markdown(study: Study, grid: Grid, scale: str, missing: Sequence[str] = ()) -> str:
+def markdown(
+    study: Study,
+    grid: Grid,
+    scale: str,
+    missing: Sequence[str] = (),
+    picture: Path | None = None,
+) -> str:
     """The page of a study: ours, what it cost, and the published numbers apart."""
     lines = [f"# {study.title}", ""]
     if study.about:
         lines += [study.about, ""]
     if missing:
         lines += [f"Not run: {', '.join(missing)} not prepared in {grid.data}.", ""]
+    if picture:
+        lines += [f"![{study.title}]({picture.name})", ""]
     rows = [[label, *(shown(e, grid) for e in row)] for label, row in study.rows.items()]
     if rows:
         lines += [*rows_as_markdown(["", *study.columns], rows), ""]
@@ -176,11 +184,17 @@ def as_csv(study: Study, grid: Grid) -> str:
 
 
 def write(
-    study: Study, grid: Grid, name: str, output: Path, scale: str, missing: Sequence[str] = ()
+    study: Study,
+    grid: Grid,
+    name: str,
+    output: Path,
+    scale: str,
+    missing: Sequence[str] = (),
+    picture: Path | None = None,
 ) -> str:
     """Writes `<name>.md` and `<name>.csv` into the output folder; returns the page."""
     output.mkdir(parents=True, exist_ok=True)
-    page = markdown(study, grid, scale, missing)
+    page = markdown(study, grid, scale, missing, picture)
     (output / f"{name}.md").write_text(page)
     (output / f"{name}.csv").write_text(as_csv(study, grid))
     return page
