@@ -67,9 +67,7 @@ def _person(person: dict[str, Any], where: str) -> tuple[np.ndarray, str, int | 
     columns = person["keypoints"]
     x, y = (columns.get(key) if isinstance(columns, dict) else None for key in "xy")
     if not isinstance(x, list) or not isinstance(y, list) or len(x) != len(y):
-        raise ValueError(
-            f"{where}: got keypoints {shown(columns)}, expected lists x and y"
-        )
+        raise ValueError(f"{where}: got keypoints {shown(columns)}, expected lists x and y")
     points = joints([list(pair) for pair in zip(x, y, strict=True)], columns.get("visible"), where)
     return points, where, identity_of(person, where), number(person.get("confidence"))
 

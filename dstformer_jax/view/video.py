@@ -1,5 +1,6 @@
 """Writes motion as a video: people in 3D on their floor and the 2D input beside them."""
 
+import warnings
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -65,7 +66,10 @@ def write_video(
     frames = (painter.draw(frame) for frame in bar)
     try:
         if ffmpeg:
-            _write_mp4(ffmpeg, frames, partial, painter.size, rate)
+            with warnings.catch_warnings():
+                # jax warns of any fork where it is loaded; what is forked here is ffmpeg at once.
+                warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+                _write_mp4(ffmpeg, frames, partial, painter.size, rate)
         else:
             _write_gif(frames, partial, _palette(painter, shown), rate)
         return partial.replace(path)

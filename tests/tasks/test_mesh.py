@@ -302,10 +302,8 @@ def test_a_run_learns_bodies(whole):
     workdir, _, results = whole
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     measured = [line for line in lines if "eval/unseen/mpjpe" in line]
-    assert set(results) == {
-        f"eval/unseen/{name}"
-        for name in ("mpve", "mpjpe", "p_mpjpe", "mpjpe_17", "p_mpjpe_17", "frames")
-    }
+    names = ("mpve", "mpjpe", "p_mpjpe", "mpjpe_17", "p_mpjpe_17", "acceleration_error", "frames")
+    assert set(results) == {f"eval/unseen/{name}" for name in names}
     assert results["eval/unseen/frames"] == 3 * 2 * (6 + 6 + 3)  # two views; overlaps count
     for name in ("mpve", "mpjpe"):  # six short epochs with people who face everywhere
         assert measured[-1][f"eval/unseen/{name}"] < 0.92 * measured[0][f"eval/unseen/{name}"]

@@ -167,6 +167,7 @@ def test_a_gif_has_the_frames_and_the_time(tmp_path):
     assert np.mean(away > 40) < 0.005
 
 
+@pytest.mark.filterwarnings(r"ignore:os\.fork:RuntimeWarning")  # where jax is loaded
 def test_an_mp4_has_the_frames_and_the_pictures(tmp_path):
     ffmpeg = pytest.importorskip("imageio_ffmpeg")
     pose = people_moving.pair(40)
