@@ -143,7 +143,6 @@ def read(path: str | Path, format: str | None = None) -> Motion:
         raise ValueError(f"got {path}, which does not exist; expected a file or folder to read")
     entry = sniff(path) if format is None else FORMATS[format]
     try:
-        try:
         return entry.read(Path(path))
     except ValueError as error:  # what a Motion refuses does not know its file
         if str(path) in str(error):
