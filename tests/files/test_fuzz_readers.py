@@ -1,5 +1,6 @@
 """Whatever is in a file: a motion that is whole, or one line that names the file. Nothing else."""
 
+import copy
 import json
 import random
 import shutil
@@ -130,18 +131,18 @@ def spoil_json(content: Any, rnd: random.Random) -> Any:
     for _ in range(rnd.choice((1, 1, 2, 5))):
         found = places(content)
         if not found:
-            return rnd.choice(STRANGE)
+            return copy.deepcopy(rnd.choice(STRANGE))
         node, key = rnd.choice(found)
         kind = rnd.randrange(5)
         if kind == 0:
             del node[key]
         elif kind == 1 and isinstance(node, list):
-            node.insert(key, node[key])  # a frame or person twice
+            node.insert(key, copy.deepcopy(node[key]))  # a frame or person twice
         elif kind == 2:
             for _ in range(rnd.choice((3, 70))):
                 node[key] = [node[key]]
         else:
-            node[key] = rnd.choice(STRANGE)
+            node[key] = copy.deepcopy(rnd.choice(STRANGE))  # later turns may change it
     return content
 
 
