@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,15 @@ class Probe:
         while isinstance(content, list):  # empty frames come first in some files
             content = next((item for item in content if item not in ([], {}, None)), None)
         return content if isinstance(content, dict) else {}
+
+    def person_inside(self, keys: Iterable[str]) -> dict[str, Any]:
+        """The first person of a list under one of these keys of that object; without one itself."""
+        person = self.first_person
+        for key in keys:
+            nested = person.get(key)
+            if isinstance(nested, list) and nested and isinstance(nested[0], dict):
+                person = nested[0]
+        return person
 
     @property
     def nested_keypoints(self) -> bool:

@@ -3,7 +3,7 @@
 rtmlib answers `keypoints [n, K, 2]` and `scores [n, K]` a frame and has no file of its own; the
 layouts read are those of `stacks`, so `np.savez(path, keypoints=np.array(per_frame, object),
 scores=np.array(scores, object))` is one, and padded arrays, or `keypoints [N, K, 2]`,
-`scores [N, K]` and `frames [N]`, are others. `fps` and `size` may be beside them.
+`scores [N, K]` and `frames [N]`, are others.
 """
 
 from pathlib import Path

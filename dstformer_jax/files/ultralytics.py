@@ -25,11 +25,7 @@ BOX = 5  # class and box come before the joints
 
 def looks_like(probe: Probe) -> bool:
     """People whose keypoints are columns, or lines of a class, a box and joints."""
-    person = probe.first_person
-    for key in INNER:
-        nested = person.get(key)
-        if isinstance(nested, list) and nested and isinstance(nested[0], dict):
-            person = nested[0]
+    person = probe.person_inside(INNER)
     columns = person.get("keypoints")
     if isinstance(columns, dict) and isinstance(columns.get("x"), list):
         return True

@@ -22,11 +22,7 @@ INNER = ("poses", "people", "pose_results")
 
 def looks_like(probe: Probe) -> bool:
     """People with the joints' labels."""
-    person = probe.first_person
-    for key in INNER:
-        nested = person.get(key)
-        if isinstance(nested, list) and nested and isinstance(nested[0], dict):
-            person = nested[0]
+    person = probe.person_inside(INNER)
     return {"keypoints", "labels", "scores"} <= set(person)
 
 

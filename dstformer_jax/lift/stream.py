@@ -62,8 +62,9 @@ class Streams:
             yield from (_as_json(person, answer) for answer in stream.finish())
 
     def _push(self, frame: int, person: int, keypoints: np.ndarray) -> dict[str, Any] | None:
-        stream = self._streams.setdefault(person, self._new())
-        answer = stream.push(frame, keypoints)
+        if person not in self._streams:
+            self._streams[person] = self._new()
+        answer = self._streams[person].push(frame, keypoints)
         self._last[person] = frame
         return _as_json(person, answer) if answer else None
 
