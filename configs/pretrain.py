@@ -18,6 +18,10 @@ Variants, joined by commas (`configs/pretrain.py:lite,official`):
   lens      mocap before pinhole cameras of 20 to 90 degrees; every 3D test source and group also at
             30, 60 and 90 (cmu_fov60, ...)
   shipped   mocap's CMU sets alone: what weights may be given away from
+  starter   shipped motion and deepmimic_clips for size starter on one GPU, minutes; how the weights
+            that come with the package were trained (docs/model_card.md)
+  as_seen   every 3D test source and group also as layouts and lens measure them, whatever the
+            network is trained on (for comparisons)
   robust    for --mode=eval: every 3D test source also with noise (<name>_noisy) and with masks
             (<name>_masked), and every group likewise (cmu_noisy, cmu_masked)
 
@@ -35,8 +39,10 @@ from dstformer_jax.body.landmarks import LAYOUTS
 
 Settings = Any  # a ConfigDict, of whose values no type checker knows
 MOCAP = ("cmu_mocap", "cmu_mocap_more", "hdm05_actions")
+SHIPPED = ("cmu_mocap", "cmu_mocap_more", "deepmimic_clips")  # free to give away what is learned
 RECIPES = ("lite", "official", "paper", "mocap", "clean", "demo", "short", "settle")
-VARIANTS = (*RECIPES, "layouts", "lens", "shipped", "robust")
+SEEN_AS = ("layouts", "lens")
+VARIANTS = (*RECIPES, *SEEN_AS, "as_seen", "shipped", "starter", "robust")
 FIELDS_OF_VIEW = (30.0, 60.0, 90.0)  # degrees, that perspective is measured at
 
 
@@ -44,8 +50,9 @@ def get_config(variant: str = "") -> ConfigDict:
     """The pretraining configuration of a variant."""
     names = common.variant_of(variant, VARIANTS)
     config: Settings = common.base()
-    if {"layouts", "lens", "shipped"} & set(names) and "mocap" not in names:
-        raise ValueError(f"got variant {variant!r}, expected layouts, lens and shipped with mocap")
+    on_mocap = {*SEEN_AS, "as_seen", "shipped", "starter"} & set(names)
+    if on_mocap and "mocap" not in names:
+        raise ValueError(f"got variant {variant!r}, expected {sorted(on_mocap)} with mocap")
     if "demo" in names:
         _demo(config)
     elif "mocap" in names:
@@ -65,7 +72,9 @@ def get_config(variant: str = "") -> ConfigDict:
     if "clean" in names:
         for settings in config.sources.values():
             settings.mask = settings.noise = False
-    if "shipped" in names:
+    if "starter" in names:
+        _starter(config)
+    elif "shipped" in names:
         _shipped(config)
     seen = _seen(config, names)
     if "robust" in names:
@@ -184,8 +193,9 @@ def _seen(config: Settings, names: tuple[str, ...]) -> dict[str, dict[str, Any]]
     for settings in config.sources.values():
         if settings.supervision == "3d":
             settings.update(shown)
-    layouts = [name for name in LAYOUTS if name != "h36m17"] if "layouts" in names else []
-    angles = FIELDS_OF_VIEW if "lens" in names else ()
+    layouts = [name for name in LAYOUTS if name != "h36m17"]
+    layouts = layouts if {"layouts", "as_seen"} & set(names) else []
+    angles = FIELDS_OF_VIEW if {"lens", "as_seen"} & set(names) else ()
     return {name: {"input": name} for name in layouts} | {
         f"fov{angle:g}": {"lens": (angle, angle)} for angle in angles
     }
@@ -207,6 +217,27 @@ def _shipped(config: Settings) -> None:
     for name in list(config.sources):
         if not config.sources[name].dataset.startswith("bvh/cmu_mocap"):
             del config.sources[name]
+
+
+def _starter(config: Settings) -> None:
+    """Windows of 27 and of 81 frames side by side, corrupted on the device, in bfloat16."""
+    config.epochs = 15
+    config.data.update({"feed": "numpy", "corrupt_on": "device"})
+    config.model.update({"size": common.STARTER, "depth": None, "num_heads": None, "maxlen": 81})
+    config.model.update({"dtype": "bfloat16", "scan_layers": True})
+    # Muon's steps would drive the fusion to one stream a level within dozens of steps.
+    config.optim.update({"learning_rate": 7e-3, "warmup": 100, "lr_mult": (("*fusion*", 0.1),)})
+    config.checkpoint.every = 500
+    config.eval.every = 15
+    drawn = config.sources.cmu_mocap.to_dict()
+    config.sources = ConfigDict()
+    for name in SHIPPED:
+        both = {**drawn, "dataset": f"bvh/{name}", "stride": 9, "epochs": (0, -1)}
+        config.sources[f"{name}_short"] = source(**{**both, "frames": 27, "batch": 192})
+        config.sources[name] = source(**{**both, "frames": 81, "batch": 64})
+    del config.eval.sources["openpose"]
+    for settings in config.eval.sources.values():
+        settings.update({"frames": 81, "stride": 81, "batch": 64})
 
 
 def _short(config: Settings) -> None:

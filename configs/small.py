@@ -22,6 +22,8 @@ from configs.pose3d import FILMED
 Settings = Any  # a ConfigDict, of whose values no type checker knows
 VARIANTS = ("pose", "finetune", "pretrain", "noise", "mask", "video")
 RATE = 2e-2
+# At Muon's rate the fusion of a level would be down to one of its streams after some dozen steps.
+SLOW_FUSION = (("*fusion*", 0.02),)
 
 
 def get_config(variant: str = "pose") -> ConfigDict:
@@ -35,7 +37,7 @@ def get_config(variant: str = "pose") -> ConfigDict:
     config.model.update({"size": common.DEMO, "dim_feat": 64, "dim_rep": 64, "depth": 3})
     config.model.update({"num_heads": 2, "maxlen": 27})
     config.optim.update({"name": "muon", "learning_rate": RATE, "schedule": "cosine"})
-    config.optim.update({"warmup": 10, "final": 0.02})
+    config.optim.update({"warmup": 10, "final": 0.02, "lr_mult": SLOW_FUSION})
     config.checkpoint.keep = 1
     _pose(config, names) if "pose" in names else _pretraining(config, names)
     return config

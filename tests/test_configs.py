@@ -14,10 +14,13 @@ from dstformer_jax.training import optim
 from dstformer_jax.training.evaluate import check_groups
 from dstformer_jax.training.experiment import build_task, plain
 
-ALONE = tuple(name for name in pretrain.VARIANTS if name not in ("layouts", "lens", "shipped"))
+WITH_MOCAP = ("layouts", "lens", "as_seen", "shipped", "starter")
+ALONE = tuple(name for name in pretrain.VARIANTS if name not in WITH_MOCAP)
 VARIANTS = (
     *ALONE,
     "mocap,layouts,lens,shipped",
+    "mocap,starter,layouts,lens",
+    "mocap,shipped,short,as_seen",
     "",
     "lite,official",
     "mocap,clean,robust",
@@ -295,6 +298,19 @@ def test_layouts_and_lenses_are_trained_and_measured_apart():
     assert config["eval"]["groups"]["cmu_fov60"] == ["cmu_mocap_fov60", "cmu_mocap_more_fov60"]
     with pytest.raises(ValueError, match="with mocap"):
         pretrain.get_config("layouts")
+
+
+def test_as_seen_measures_what_it_does_not_train_on():
+    config = config_of("mocap,shipped,short,as_seen")
+    assert {(s.input, s.lens) for s in sources_of(config).values()} == {("pose", None)}
+    measured = config_of("mocap,shipped,short,layouts,lens")["eval"]
+    assert config["eval"] == measured
+
+
+def test_shipped_weights_come_from_motion_that_is_free_to_use():
+    sources = sources_of(config_of("mocap,starter,layouts,lens")).values()
+    assert {source.dataset for source in sources} == {f"bvh/{name}" for name in pretrain.SHIPPED}
+    assert {source.frames for source in sources} == {27, 81}
 
 
 def test_robust_adds_noisy_and_masked_copies():

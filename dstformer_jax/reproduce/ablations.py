@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dstformer_jax.reproduce import bodies, published
-from dstformer_jax.reproduce.arms import Scale
+from dstformer_jax.reproduce.arms import NO_FUSION, Scale
 from dstformer_jax.reproduce.recognition import gains
 from dstformer_jax.reproduce.report import Entry, Measure, Study
 
@@ -66,7 +66,8 @@ def table7(scale: Scale, seeds: int) -> Study:
     """Designs of a level, trained on 3D pose from scratch."""
     rows = {}
     for label, design in DESIGNS.items():
-        cells = scale.pose(seeds, ("model.design", design))
+        fused = design in ("parallel", "adaptive")
+        cells = scale.pose(seeds, *(() if fused else NO_FUSION), ("model.design", design))
         rows[label] = (f"{cells[0].parameters:,}", Measure(cells, scale.metric))
     return Study(
         "Table 7: designs of the network",

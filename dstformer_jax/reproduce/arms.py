@@ -10,6 +10,7 @@ from dstformer_jax.reproduce.cells import Cell, Pretrained
 Overrides = tuple[tuple[str, Any], ...]
 VIDEOS = ("posetrack", "instavariety")
 MOTION = ("human36m", "amass")
+NO_FUSION: Overrides = (("optim.lr_mult", ()),)  # for networks that a rate of it would not fit
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ SMALL = Scale(
         (
             "TCN (without dropout)",
             (
+                *NO_FUSION,
                 ("model.backbone", "tcn"),
                 ("model.dim_feat", 160),
                 ("model.num_heads", 8),
@@ -114,7 +116,12 @@ SMALL = Scale(
         ),
         (
             "PoseFormer",
-            (("model.backbone", "poseformer"), ("model.dim_feat", 6), ("model.num_heads", 2)),
+            (
+                *NO_FUSION,
+                ("model.backbone", "poseformer"),
+                ("model.dim_feat", 6),
+                ("model.num_heads", 2),
+            ),
         ),
     ),
     seeds=2,

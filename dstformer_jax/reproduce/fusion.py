@@ -19,8 +19,6 @@ from dstformer_jax.training.experiment import open_sources
 from dstformer_jax.view.charts import heat_map
 
 MODULE = 3  # the paper's third
-# At Muon's rate for the small arms the weights of both streams are 0 or 1 after some dozen steps.
-SLOWER = (("optim.lr_mult", (("*fusion*", 0.02),)),)
 MOST_ACTIONS = 15  # those with most frames
 JOINTS = [name.replace("_", " ") for name in H36M17.names]
 
@@ -40,7 +38,7 @@ def _study(scale: Scale, seeds: int, title: str) -> Study:
         f"{scale.about} alpha_ST of module {MODULE} (paper eq. 5), first seed, over every test "
         "frame; the table is the error of the network that is looked into."
     )
-    cells = scale.pose(seeds, *(SLOWER if scale.name == "small" else ()))[:1]
+    cells = scale.pose(seeds)[:1]
     return Study(title, (scale.column,), {"from scratch": (Measure(cells, scale.metric),)}, about)
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-import optax.contrib
 from flax import traverse_util
 
 from dstformer_jax.data.plan import Plan
+from dstformer_jax.training.muon import muon
 
 Schedule = Callable[[Any], Any]
 NAMES = ("adam", "adamw", "muon")
@@ -127,12 +127,7 @@ def _core(
     2024, "Muon: an optimizer for hidden layers").
     """
     if chosen["name"] == "muon":
-        return optax.contrib.muon(
-            schedule,
-            weight_decay=chosen["weight_decay"],
-            weight_decay_mask=decayed,
-            adam_b2=0.99,
-        )
+        return muon(schedule, chosen["weight_decay"], decayed)
     parts = [optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)]
     if chosen["name"] == "adamw":
         parts.append(optax.add_decayed_weights(chosen["weight_decay"], decayed))

@@ -1,5 +1,6 @@
 """The train step: one pure function, and its compiled programs, one for each kind of batch."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ import optax
 from dstformer_jax.data import pipeline
 from dstformer_jax.data.corrupt import corrupt
 from dstformer_jax.data.people import finish_batch
+from dstformer_jax.data.schema import ARRAYS
 from dstformer_jax.data.sources import Source, SourceData
 from dstformer_jax.training import optim, parallel
 from dstformer_jax.training.experiment import Experiment, noise_table
@@ -129,9 +131,13 @@ class Steps:
         return self._compiled[self._kind(source)](state, self.place(source, batch))
 
     def _kind(self, source: Source) -> tuple[Any, ...]:
-        if self._on_device:  # crop, scale and corruption are part of the program
-            return (source.name,)
-        return (source.frames, source.batch, source.supervision)
+        if not self._on_device:
+            return (source.frames, source.batch, source.supervision)
+        # Crop, scale and corruption are part of the program; where frames come from is not.
+        places = {"name": "", "dataset": "", "split": "", "stride": 1, "epochs": (0, -1)}
+        data = self._data[source.name]
+        stored = tuple(name for name in ARRAYS if len(getattr(data.bank, name)))
+        return (dataclasses.replace(source, **places), data.unit, stored)
 
     def _prepare(self, source: Source) -> Prepare | None:
         """Finishes and corrupts the clips on the device, when the config puts that there."""

@@ -4,11 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 import pytest
 
 from dstformer_jax.data.plan import Plan
 from dstformer_jax.data.sources import Source
 from dstformer_jax.training import optim
+from dstformer_jax.training.muon import muon
 
 PLAN = Plan(
     sources=(Source("a", "x", batch=8), Source("b", "y", batch=8, epochs=(1, -1))),
@@ -84,6 +86,36 @@ def test_muon_steps_are_nearly_orthogonal():
     assert singular.max() / singular.min() < 2.5
     gradient = np.linalg.svd(GRADIENTS["backbone"]["layer_0"]["kernel"], compute_uv=False)
     assert gradient.max() / gradient.min() > 10
+
+
+@pytest.mark.parametrize("kept", [(), (("a/*", False),)])
+def test_muon_on_stacks_steps_as_matrix_after_matrix(kept):
+    rng = np.random.default_rng(3)
+    shapes = {"a": {"kernel": (6, 4), "bias": (4,)}, "b": {"kernel": (6, 4), "other": (3, 5)}}
+
+    def tree():
+        return jax.tree.map(
+            lambda shape: jnp.asarray(rng.normal(size=shape), jnp.float32),
+            shapes,
+            is_leaf=lambda shape: isinstance(shape, tuple),
+        )
+
+    def schedule(count):
+        return 0.1 / (count + 1)
+
+    decayed = optim.path_values(tree(), kept, True) if kept else None
+    stacked = muon(schedule, 0.3, decayed)
+    plain = optax.contrib.muon(schedule, weight_decay=0.3, weight_decay_mask=decayed, adam_b2=0.99)
+    start = tree()
+    ours = theirs = start
+    mine, other = stacked.init(ours), plain.init(theirs)
+    for _ in range(3):
+        gradients = tree()
+        step, mine = stacked.update(gradients, mine, ours)
+        expected, other = plain.update(gradients, other, theirs)
+        ours, theirs = optax.apply_updates(ours, step), optax.apply_updates(theirs, expected)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=2e-6), ours, theirs)
+    assert np.abs(ours["a"]["kernel"] - start["a"]["kernel"]).max() > 0.01
 
 
 def test_rates_by_pattern_the_last_match_wins():
