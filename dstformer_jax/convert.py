@@ -3,6 +3,7 @@
 python -m dstformer_jax.convert --input=runs/mocap --output=mocap.bin --compare
 python -m dstformer_jax.convert --input=official.bin --output=runs/official
 python -m dstformer_jax.convert --input=runs/mesh --output=mesh.bin --smpl=data/mesh
+python -m dstformer_jax.convert --input=runs/starter --output=starter.safetensors --half
 """
 
 import argparse
@@ -21,7 +22,9 @@ from dstformer_jax.weight_table import BODY, COUNTER, WITH_BODY, Row, weight_tab
 Params = dict[str, Any]
 Variables = dict[str, Any]
 KEPT_INFO = ("model", "head", "task", "classes", "body", "skeleton", "fps", "normaliser", "root")
-KEPT_INFO += ("step",)
+KEPT_INFO += ("step", "trained_on")
+# How a run computes, which its weights do not depend on: files of half precision go without.
+DEPLOYED = {"dtype": "float32", "scan_layers": False, "remat": "none", "attention": "auto"}
 TASKS = {
     "pose": "lift3d",
     "action": "action",
@@ -167,6 +170,7 @@ def write_any(
     info: Mapping[str, Any],
     plain: bool = False,
     body: Mapping[str, np.ndarray] | None = None,
+    half: bool = False,
 ) -> None:
     """Writes a PyTorch file, or a workdir that `init_from` and `load` take.
 
@@ -176,11 +180,22 @@ def write_any(
       info: what is kept beside the weights.
       plain: see `write_torch_file`.
       body: further tensors of a PyTorch file by their official key, see `smpl_buffers`.
+      half: a PyTorch file of float16, which is computed in float32 wherever it is loaded.
+
+    Raises:
+      ValueError: `half` of a workdir, or weights that float16 cannot hold.
     """
     kept = {key: info[key] for key in KEPT_INFO if key in info}
+    if half and not is_torch_path(path):
+        raise ValueError(f"got half precision for {str(path)!r}, expected it for a PyTorch file")
+    if info.get("config") and "trained_on" not in kept:
+        kept["trained_on"] = trained_on(info["config"])
     params, batch_stats = variables["params"], variables.get("batch_stats") or {}
     if is_torch_path(path):
         state_dict = {**to_torch(params, batch_stats, int(info.get("step", 0))), **(body or {})}
+        if half:
+            state_dict = {key: _halved(key, array) for key, array in state_dict.items()}
+            kept["model"] = {**kept["model"], **DEPLOYED}
         wrapper = "model" if "pose" in params else "model_pos"
         return write_torch_file(path, state_dict, kept, plain, wrapper)
     from dstformer_jax.training.checkpoint import Checkpoints, has_checkpoint
@@ -221,12 +236,26 @@ def _as_numpy(tensor: Any) -> np.ndarray:
     return np.asarray(tensor)
 
 
+def trained_on(config: Mapping[str, Any]) -> list[str]:
+    """Names of the prepared datasets that a run was trained on, such as "bvh/cmu_mocap"."""
+    return sorted({source["dataset"] for source in config.get("sources", {}).values() if source})
+
+
+def _halved(key: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype != np.float32:
+        return array
+    if not np.abs(array).max(initial=0) <= np.finfo(np.float16).max:
+        raise ValueError(f"got {key} with values beyond float16, expected smaller ones")
+    return array.astype(np.float16)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; returns the exit code."""
     parser = argparse.ArgumentParser("python -m dstformer_jax.convert", description=__doc__)
     parser.add_argument("--input", required=True, help="folder: ours; .bin .pth .pt .safetensors")
     parser.add_argument("--output", required=True, help="as --input; the ending decides")
     parser.add_argument("--plain", action="store_true", help="bare keys, no model_pos or model")
+    parser.add_argument("--half", action="store_true", help="float16 in the PyTorch file")
     parser.add_argument("--compare", action="store_true", help="runs the PyTorch twin beside ours")
     parser.add_argument("--num_heads", type=int, help="of a PyTorch file (default 8)")
     parser.add_argument("--smpl", help="the official data/mesh: adds head.smpl.* to a mesh file")
@@ -255,7 +284,7 @@ def convert(flags: argparse.Namespace) -> None:
     if flags.compare:
         compare.check_comparable(info["model"], head)
     body = _body(flags, head["name"])
-    write_any(flags.output, variables, info, flags.plain, body)
+    write_any(flags.output, variables, info, flags.plain, body, flags.half)
     print(f"wrote {flags.output}")
     if flags.compare:
         written = read_variables(flags.output)

@@ -1,5 +1,6 @@
 """A trained network ready for use: arrays in, arrays out.
 
+model = load()                        # the weights that come with the package
 model = load("runs/mocap")            # a workdir of ours, or a PyTorch file
 pose = model.lift(motion)             # [B, T, J, 3] -> [B, T, J, 3]
 """
@@ -21,6 +22,8 @@ from dstformer_jax.convert import read_any
 from dstformer_jax.models.dstformer import fusion_weights
 from dstformer_jax.models.network import Network, build_network, variable_shapes
 from dstformer_jax.torch_files import is_torch_path
+
+STARTER = Path(__file__).with_name("weights") / "starter.safetensors"  # docs/model_card.md
 
 Function = Callable[[Any, Any], jax.Array]
 
@@ -157,12 +160,12 @@ class Model:
         return np.zeros(shape, np.float32)
 
 
-def load(path: str | Path, batch_size: int = 16, **overrides: Any) -> Model:
+def load(path: str | Path = STARTER, batch_size: int = 16, **overrides: Any) -> Model:
     """Loads a model.
 
     Args:
       path: a workdir of ours (its best checkpoint, else its last), or a PyTorch or safetensors
-        file, whose sizes are read from its shapes.
+        file, whose sizes are read from its shapes; by default the weights in the package.
       batch_size: most clips computed at once.
       **overrides: fields of `config.model` that do not change the parameters: `dtype`,
         `attention`, `scan_layers`. `num_heads` (default 8) and `norm` (default "pre") of PyTorch

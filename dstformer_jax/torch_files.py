@@ -61,7 +61,7 @@ def read_torch_file(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, 
     """Weights of a PyTorch or safetensors file, told apart by content.
 
     Returns:
-      `(state_dict, info)`: arrays by bare key (bfloat16 as float32), and the info that
+      `(state_dict, info)`: arrays by bare key (half precision as float32), and the info that
       `write_torch_file` put beside them, {} in files of others.
 
     Raises:
@@ -90,7 +90,7 @@ def write_torch_file(
 
     Args:
       path: ending .bin, .pth, .pt or .safetensors; appears only when complete.
-      state_dict: float32 or int64 arrays by bare key.
+      state_dict: float32, float16 or int64 arrays by bare key.
       info: JSON values kept beside the weights (a plain .bin/.pth/.pt has no place for them).
       plain: bare keys. Otherwise `{wrapper: {"module. ...": ...}}`, which the official scripts
         load strictly. Files of type .safetensors are flat and always have bare keys.
@@ -272,7 +272,7 @@ def _parsed_info(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _widened(array: np.ndarray) -> np.ndarray:
-    return array.astype(np.float32) if array.dtype == ml_dtypes.bfloat16 else array
+    return array.astype(np.float32) if array.dtype in (ml_dtypes.bfloat16, np.float16) else array
 
 
 def _write_zip(path: Path, content: Mapping[str, Any]) -> None:

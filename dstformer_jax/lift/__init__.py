@@ -2,7 +2,7 @@
 
 from dstformer_jax.lift import lift
 
-motion = lift("alphapose-results.json", "runs/mocap")
+motion = lift("alphapose-results.json")
 """
 
 from collections.abc import Collection
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dstformer_jax.body.motion import Motion
 from dstformer_jax.files.formats import read
-from dstformer_jax.inference import Model, load
+from dstformer_jax.inference import STARTER, Model, load
 from dstformer_jax.lift.lifter import Lifter
 from dstformer_jax.lift.tracks import prepare
 from dstformer_jax.lift.world import World
@@ -20,7 +20,7 @@ __all__ = ["Lifter", "World", "lift"]
 
 def lift(
     motion: Motion | str | Path,
-    model: Model | Lifter | str | Path,
+    model: Model | Lifter | str | Path = STARTER,
     people: Collection[int] = (),
     world: World | None = None,
     progress: bool = False,
@@ -29,7 +29,8 @@ def lift(
 
     Args:
       motion: 2D tracks, or a file or folder of any format that `read` knows.
-      model: a network, a `Lifter` of one with windows as wanted, or what `load` takes.
+      model: a network, a `Lifter` of one with windows as wanted, or what `load` takes; by default
+        the weights in the package.
       people: ids of the tracks to lift; none: all.
       world: size, lens and space of the answer; None: people of 1.7 m on y = 0, one of them with
         the root above the origin, several where they are.

@@ -1,6 +1,6 @@
 """Lifts 2D keypoints of any detector to 3D motion.
 
-    python -m dstformer_jax.lift INPUT... --output=DIR --weights=runs/mocap --formats=npz,bvh
+    python -m dstformer_jax.lift INPUT... --output=DIR --formats=npz,bvh
 
 INPUT is a file or folder of one video; its format is found by content. Every input gives
 `DIR/<name>.<ending>` for each format. What is assumed (size of people, lens) stands in the files.
@@ -16,7 +16,7 @@ from pathlib import Path
 from dstformer_jax.body.motion import Motion
 from dstformer_jax.body.smoothing import one_euro, savitzky_golay
 from dstformer_jax.files.formats import FORMATS, WRITERS, read, write
-from dstformer_jax.inference import load
+from dstformer_jax.inference import STARTER, load
 from dstformer_jax.lift import Lifter, World, lift
 from dstformer_jax.lift.world import SPACES
 from dstformer_jax.view.page import write_page
@@ -65,7 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("inputs", nargs="+", type=Path, metavar="INPUT", help=f"keypoints: {known}")
     add("--output", type=Path, required=True, help="folder of the results")
-    add("--weights", type=Path, required=True, help="workdir of ours or a PyTorch file")
+    add(
+        "--weights",
+        type=Path,
+        default=STARTER,
+        help="workdir of ours or a PyTorch file [those in the package]",
+    )
     add("--formats", default=DEFAULT, help=f"some of {endings} [{DEFAULT}]")
     add("--input-format", choices=list(FORMATS), help="format of the inputs [found by content]")
     add("--person", type=int, action="append", default=[], help="track id; repeat for more [all]")

@@ -1,6 +1,6 @@
 """Frame by frame: JSON lines of 2D keypoints in, JSON lines of 3D poses out.
 
-    python -m dstformer_jax.lift.stream --weights=runs/mocap --skeleton=coco17 --look-ahead=8
+    python -m dstformer_jax.lift.stream --skeleton=coco17 --look-ahead=8
 
 reads from standard input and writes to standard output; with --udp=PORT it answers datagrams on
 the loopback address. A line is
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from dstformer_jax.body.skeleton import SKELETONS, Skeleton
-from dstformer_jax.inference import load
+from dstformer_jax.inference import STARTER, load
 from dstformer_jax.lift.lifter import Lifter
 from dstformer_jax.lift.online import Answer, Stream
 from dstformer_jax.lift.world import HEIGHT
@@ -169,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--weights", required=True, help="workdir of ours or a PyTorch file")
+    add("--weights", default=STARTER, help="workdir of ours or a PyTorch file [the package's]")
     add("--skeleton", choices=sorted(SKELETONS), default="coco17", help="of the input [coco17]")
     add("--look-ahead", type=int, default=0, help="frames of delay; 0 is causal [0]")
     add("--height", type=float, default=HEIGHT, help="of the people in metres [1.7]")
