@@ -216,7 +216,8 @@ class TestAgainstPyTorch:
         state_dict, _ = read_torch_file(tmp_path / "a.pt")
         assert state_dict.keys() == tensors.keys()
         for key, value in tensors.items():
-            expected = value.detach().float() if key == "bfloat16" else value.detach()
+            widened = key in ("bfloat16", "half")
+            expected = value.detach().float() if widened else value.detach()
             np.testing.assert_array_equal(state_dict[key], expected.numpy())
             assert state_dict[key].dtype == expected.numpy().dtype
 

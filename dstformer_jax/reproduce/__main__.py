@@ -20,6 +20,8 @@ from dstformer_jax.reproduce import (
     fusion,
     official,
     recognition,
+    seen,
+    shipped,
     tables,
 )
 from dstformer_jax.reproduce.arms import SCALES, Scale
@@ -40,6 +42,8 @@ STUDIES: dict[str, Callable[[Scale, int], Study]] = {
     "robustness": lambda _, seeds: tables.robustness_study(seeds),
     "narrow": lambda _, seeds: tables.narrow_study(seeds),
     "pose3d": tables.pose_study,
+    "seen": lambda _, seeds: seen.seen_study(seeds),
+    "shipped": lambda *_: shipped.shipped_study(),
 }
 DRAWINGS: dict[str, Drawing] = {
     "figure3": figures.draw_figure3,
@@ -49,6 +53,7 @@ DRAWINGS: dict[str, Drawing] = {
     "figure7": figures.draw_figure7,
     "few": recognition.draw_few,
     "pose3d": figures.draw_figure3,
+    "seen": seen.draw_seen,
 }
 
 
