@@ -48,6 +48,7 @@ def test_the_initial_answer_is_measured_as_it_is(folder):
     assert errors["eval/body/acceleration_error"] > 0
 
 
+@pytest.mark.long
 def test_every_method_gives_every_error(folder, tmp_path):
     grid = Grid(tmp_path, folder)
     initial = untrained_errors(cell("scratch,refine"), folder, "initial answer")
