@@ -81,7 +81,7 @@ class Refiner(nn.Module):
 
 
 class MlpRefiner(nn.Module):
-    """As Refiner, by hidden layers that see `span` frames of the given pose."""
+    """As Refiner, by hidden layers that see `span` frames of the given pose, from their mean."""
 
     def __init__(self, inputs: int, bones: int, shapes: int, hidden: int, span: int) -> None:
         super().__init__()
@@ -96,12 +96,12 @@ class MlpRefiner(nn.Module):
     ) -> Outputs:
         half, frames = self.span // 2, initial.shape[1]
         near = torch.arange(frames)[:, None] + torch.arange(-half, half + 1)
-        around = initial[:, near.clamp(0, frames - 1)].flatten(2)
-        hidden = torch.cat([representation.flatten(2), around, initial_beta], dim=-1)
+        around = initial[:, near.clamp(0, frames - 1)]
+        hidden = torch.cat([representation.flatten(2), around.flatten(2), initial_beta], dim=-1)
         hidden = over_rows(self.bn1, self.fc1(hidden)).relu()
         hidden = over_rows(self.bn2, self.fc2(hidden)).relu()
         pose, shape = self.residual(hidden).tensor_split([self.numbers], dim=-1)
-        turns = turns_of(initial + pose)
+        turns = turns_of(around.mean(2) + pose)
         return {"turns": turns, "beta": initial_beta + shape.mean(1, keepdim=True)}
 
 

@@ -16,9 +16,9 @@ from dstformer_jax.view.charts import Line, lines
 
 ARMS = {
     "the joints of motion capture, orthographic": "as_seen",
+    "five layouts, lenses": "layouts,lens",
     "five layouts, orthographic": "layouts,as_seen",
     "the joints of motion capture, lenses": "lens,as_seen",
-    "five layouts, lenses": "layouts,lens",
 }
 SEEN = {
     "h36m17": "",

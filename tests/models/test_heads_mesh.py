@@ -133,19 +133,27 @@ def test_a_new_head_answers_nearly_the_mean(golden):
 
 
 def test_a_zero_residual_keeps_the_initial_prediction():
-    """Where the official branch mixes two layouts of 6D and does not."""
+    """Where the official branch mixes two layouts of 6D and does not; of a span its mean."""
     rng = np.random.default_rng(0)
     turns = rotations.to_matrix(rng.normal(size=(2, 5, 4, 3)).astype(np.float32))
     beta = rng.normal(size=(2, 5, 3)).astype(np.float32)
     initial = rotations.to_six(turns).reshape(2, 5, 24)
-    for form, last in (("mlp", "residual"), ("conv", "head_pose")):
-        head = MeshRefiner(4, 3, hidden=6, form=form, span=3)
+    calm = initial.copy()
+    calm[:, 1:-1] = (initial[:, :-2] + initial[:, 1:-1] + initial[:, 2:]) / 3
+    for end, beside in ((0, 1), (-1, -2)):
+        calm[:, end] = (2 * initial[:, end] + initial[:, beside]) / 3
+    for form, span, last, expected in (
+        ("mlp", 1, "residual", turns),
+        ("mlp", 3, "residual", rotations.from_six(calm.reshape(2, 5, 4, 6))),
+        ("conv", 3, "head_pose", turns),
+    ):
+        head = MeshRefiner(4, 3, hidden=6, form=form, span=span)
         given = {"initial": initial, "initial_beta": beta}
         features = np.ones((2, 5, 17, 2), np.float32)
         variables = jax.jit(head.init)(jax.random.key(0), features, **given)
         variables["params"][last] = jax.tree.map(jnp.zeros_like, variables["params"][last])
         found = jax.jit(head.apply)(variables, features, **given)
-        np.testing.assert_allclose(found["turns"], turns, atol=1e-6)
+        np.testing.assert_allclose(found["turns"], expected, atol=1e-6)
         np.testing.assert_allclose(found["beta"], beta, atol=0)
 
 
