@@ -60,7 +60,7 @@ def lines(
     axes.set_ylabel(y_label, fontsize=11)
     axes.set_title(title, fontsize=12)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize=10)
+    axes.legend(framealpha=0.9, edgecolor="none", fontsize=10)
     return _save(figure, path)
 
 
