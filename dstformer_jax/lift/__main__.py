@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--frames", type=int, help="of a window [as trained]")
     add("--overlap", type=float, default=0.5, help="share of a window covered by the next [0.5]")
     add("--no-flip", action="store_true", help="do not average with the mirrored input")
-    add("--batch", type=int, default=8, help="windows computed at once [8]")
+    add("--batch", type=int, default=4, help="windows computed at once [4]")
     add("--quiet", action="store_true", help="no progress bar")
     return parser
 

@@ -46,7 +46,7 @@ class Lifter:
     frames: int | None = None
     overlap: float = 0.5
     flip: bool = True
-    batch: int = 8
+    batch: int = 4
 
     def __post_init__(self) -> None:
         most = self.model.maxlen
