@@ -68,6 +68,7 @@ def _task() -> ConfigDict:
             "form": "mlp",  # refiner: mlp (paper) | conv (official)
             "span": 1,  # refiner, mlp: frames of the initial answer that a frame sees, odd
             "use_representation": True,  # refiner: False takes E away
+            "smooth": 0,  # refiner: frames of a filter over its answer, odd; 0: none, as published
         }
     )
 
@@ -153,7 +154,7 @@ def _refine(config: Settings, where: str) -> None:
     if where == "body":
         # Narrower than the 186 numbers of a pose it could not take its noise away; nine frames
         # of the answer tell noise and hanging from motion.
-        config.task.update({"hidden": 512, "span": 9, "dropout": 0.1})
+        config.task.update({"hidden": 512, "span": 9, "dropout": 0.1, "smooth": 5})
     for settings in (*config.sources.values(), *config.eval.sources.values()):
         if settings.frames > 1:  # images stay 512 a batch
             settings.batch = min(settings.batch, 64)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dstformer_jax.body.smoothing import savitzky_golay
 from dstformer_jax.torch_twin import DSTformer, nn, torch, twin_fields, with_weights
 
 Outputs = dict[str, torch.Tensor]
@@ -81,11 +82,13 @@ class Refiner(nn.Module):
 
 
 class MlpRefiner(nn.Module):
-    """As Refiner, by hidden layers that see `span` frames of the given pose, from their mean."""
+    """As Refiner, by hidden layers that see `span` frames of the given pose; `smooth` follows."""
 
-    def __init__(self, inputs: int, bones: int, shapes: int, hidden: int, span: int) -> None:
+    def __init__(
+        self, inputs: int, bones: int, shapes: int, hidden: int, span: int, smooth: int
+    ) -> None:
         super().__init__()
-        self.span, self.numbers = span, 6 * bones
+        self.span, self.numbers, self.smooth = span, 6 * bones, smooth
         self.fc1 = nn.Linear(inputs + span * 6 * bones + shapes, hidden)
         self.fc2 = nn.Linear(hidden, hidden)
         self.bn1, self.bn2 = nn.BatchNorm1d(hidden), nn.BatchNorm1d(hidden)
@@ -96,13 +99,18 @@ class MlpRefiner(nn.Module):
     ) -> Outputs:
         half, frames = self.span // 2, initial.shape[1]
         near = torch.arange(frames)[:, None] + torch.arange(-half, half + 1)
-        around = initial[:, near.clamp(0, frames - 1)]
-        hidden = torch.cat([representation.flatten(2), around.flatten(2), initial_beta], dim=-1)
+        around = initial[:, near.clamp(0, frames - 1)].flatten(2)
+        hidden = torch.cat([representation.flatten(2), around, initial_beta], dim=-1)
         hidden = over_rows(self.bn1, self.fc1(hidden)).relu()
         hidden = over_rows(self.bn2, self.fc2(hidden)).relu()
         pose, shape = self.residual(hidden).tensor_split([self.numbers], dim=-1)
-        turns = turns_of(around.mean(2) + pose)
-        return {"turns": turns, "beta": initial_beta + shape.mean(1, keepdim=True)}
+        refined = initial + pose
+        if self.smooth:
+            filtered = savitzky_golay(np.eye(frames), self.smooth)
+            refined = torch.as_tensor(filtered, dtype=refined.dtype) @ refined
+        turns = turns_of(refined)
+        one = (initial_beta + shape).mean(1, keepdim=True)
+        return {"turns": turns, "beta": one.expand_as(initial_beta)}
 
 
 class Finetuned(nn.Module):
@@ -131,7 +139,7 @@ def build_head(settings: Mapping[str, Any], inputs: int) -> nn.Module:
         return MeshHead(inputs, bones, shapes, hidden)
     if settings["form"] == "conv":
         return Refiner(inputs, bones, hidden)
-    return MlpRefiner(inputs, bones, shapes, hidden, settings["span"])
+    return MlpRefiner(inputs, bones, shapes, hidden, settings["span"], settings.get("smooth", 0))
 
 
 def build_finetuned(

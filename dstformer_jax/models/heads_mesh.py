@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dstformer_jax.body import rotations
+from dstformer_jax.body.smoothing import savitzky_golay
 from dstformer_jax.models.batch_norm import BatchNorm
 from dstformer_jax.models.heads_action import linear
 
@@ -86,17 +87,17 @@ class MeshRefiner(nn.Module):
     """Another method's body parameters, refined by E. Reads `initial` and `initial_beta`.
 
     form "mlp" (the paper's): E of a frame, with the initial prediction around it in 6D, through
-    two hidden layers to a residual of pose and, averaged over the clip, of shape. The residual is
-    added to the mean of the frames that were seen: of a span of 1 the prediction itself. form
-    "conv" (the official branch `refine`): E of a frame through one hidden layer, the initial pose
-    through a convolution over 5 frames, both through another to a residual of the pose; shape
-    stays.
+    two hidden layers to a residual of pose and of shape, one shape for the clip. form "conv" (the
+    official branch `refine`): E of a frame through one hidden layer, the initial pose through a
+    convolution over 5 frames, both through another to a residual of the pose; shape stays.
 
     Attributes:
       bones, shapes, hidden, dropout: as MeshHead.
       form: "mlp" | "conv".
       span: mlp: how many frames of the initial prediction each frame sees, an odd number.
       use_representation: False takes E away (for comparisons).
+      smooth: frames of a Savitzky-Golay window that the refined pose passes, an odd number: the
+        network learns what comes out of it. 0: none, as published.
     """
 
     bones: int = 24
@@ -106,6 +107,7 @@ class MeshRefiner(nn.Module):
     form: str = "mlp"
     span: int = 1
     use_representation: bool = True
+    smooth: int = 0
 
     @nn.compact
     def __call__(
@@ -129,7 +131,7 @@ class MeshRefiner(nn.Module):
         features = nn.Dropout(self.dropout, deterministic=not train)(features)
         refine = self._mlp if self.form == "mlp" else self._convolve
         pose, shape = refine(features, initial, initial_beta, not train, axis_name)
-        return prediction(pose, initial_beta + shape)
+        return prediction(calm(initial + pose, self.smooth), shape)
 
     def example_inputs(self, frames: int) -> dict[str, Any]:
         """Shapes of what it reads beside E, for one clip."""
@@ -147,10 +149,8 @@ class MeshRefiner(nn.Module):
         still: bool,
         axis_name: str | None,
     ) -> tuple[jax.Array, jax.Array]:
-        """Pose in 6D, and what is added to the shape."""
         clips, frames = features.shape[:2]
-        seen = around(initial, self.span)
-        known = [features, seen, beta]
+        known = [features, around(initial, self.span), beta]
         hidden = jnp.concatenate(known, axis=-1).reshape(clips * frames, -1)
         for number in (1, 2):
             hidden = linear(self.hidden, hidden.shape[-1], f"fc{number}")(hidden)
@@ -158,9 +158,9 @@ class MeshRefiner(nn.Module):
         residual = small_linear(6 * self.bones + self.shapes, self.hidden, "residual")(hidden)
         residual = residual.reshape(clips, frames, -1)
         pose, shape = jnp.split(residual, [6 * self.bones], axis=-1)
-        # Noise and lone outliers are mostly gone from the mean; what it blurs the residual returns.
-        calm = seen.reshape(clips, frames, self.span, -1).mean(2)
-        return calm + pose, shape.mean(1, keepdims=True)
+        # Nobody changes shape within a clip: noise of given shapes would make all joints tremble.
+        one = (beta + shape).mean(1, keepdims=True)
+        return pose, jnp.broadcast_to(one, beta.shape)
 
     def _convolve(
         self,
@@ -179,7 +179,7 @@ class MeshRefiner(nn.Module):
         before = normalised(convolution(self.hidden, initial.shape[-1], "fc2")(initial), "bn2")
         both = jnp.concatenate([seen, before], axis=-1)
         pose = convolution(6 * self.bones, 2 * self.hidden, "head_pose", SMALL_GAIN)(both)
-        return initial + pose, jnp.zeros_like(beta)
+        return pose, beta
 
 
 def prediction(six: jax.Array, beta: jax.Array) -> Prediction:
@@ -194,6 +194,14 @@ def around(values: jax.Array, span: int) -> jax.Array:
     half, frames = span // 2, values.shape[1]
     where = np.clip(np.arange(frames)[:, None] + np.arange(-half, half + 1), 0, frames - 1)
     return values[:, where].reshape(*values.shape[:2], -1)
+
+
+def calm(values: jax.Array, window: int) -> jax.Array:
+    """[N, T, D] through a Savitzky-Golay filter of second order over time; window 0: as it is."""
+    if not window:
+        return values
+    answers = savitzky_golay(np.eye(values.shape[1]), window)  # to a pulse in each frame
+    return jnp.einsum("st,ntd->nsd", jnp.asarray(answers, values.dtype), values)
 
 
 def small_linear(features: int, inputs: int, name: str) -> nn.Dense:

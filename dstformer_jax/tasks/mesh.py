@@ -48,7 +48,7 @@ class Mesh:
       hidden: width of the hidden layers; paper 512, official 1024.
       dropout: of the representation.
       compare: "l1" | "mse", how pose, theta and shape are compared (official loss_type).
-      form, span, use_representation: of the refiner, see `models.heads_mesh.MeshRefiner`.
+      form, span, use_representation, smooth: of the refiner, see `models.heads_mesh.MeshRefiner`.
       model, mean_pose, mean_shape: filled by `with_data`.
       head: "mesh" | "refiner".
     """
@@ -62,6 +62,7 @@ class Mesh:
     form: str = "mlp"
     span: int = 1
     use_representation: bool = True
+    smooth: int = 0
     model: BodyModel | None = None
     mean_pose: tuple[float, ...] = ()
     mean_shape: tuple[float, ...] = ()
@@ -82,6 +83,8 @@ class Mesh:
                 f"got task.hidden={self.hidden}, dropout={self.dropout}, span={self.span}, "
                 "expected a positive width, dropout in [0, 1) and an odd span"
             )
+        if self.smooth < 0 or (self.smooth and (self.smooth % 2 == 0 or self.smooth < 3)):
+            raise ValueError(f"got task.smooth={self.smooth}, expected 0 or an odd number above 1")
 
     def with_data(self, train: Sequence[SourceData], tests: Sequence[SourceData]) -> "Mesh":
         """This task with its body, and the means that its head begins at.
@@ -119,7 +122,7 @@ class Mesh:
         }
         if self.head == "mesh":
             return {**shared, "mean_pose": self.mean_pose, "mean_shape": self.mean_shape}
-        own = ("form", "span", "use_representation")
+        own = ("form", "span", "use_representation", "smooth")
         return {**shared, **{name: getattr(self, name) for name in own}}
 
     @property
