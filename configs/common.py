@@ -17,7 +17,7 @@ def base() -> ConfigDict:
     config.seed = 0
     config.epochs = 90
     config.parallel = "auto"  # pmap | jit | auto: pmap in one process, jit across processes
-    config.init_from = optional(str)  # a workdir of ours or a PyTorch file
+    config.init_from = optional(str)  # a workdir of ours, a PyTorch file, or hf://...
     config.log_every = 100  # steps
     config.peak_tflops = optional(float)  # of one device; None: known GPUs, else no MFU in the log
 

@@ -148,7 +148,9 @@ def read_with_info(
 
 
 def read_any(path: str | Path, num_heads: int | None = None) -> tuple[Variables, dict[str, Any]]:
-    """Variables `{"params", "batch_stats"}` and info of a workdir of ours or of a PyTorch file."""
+    """Variables `{"params", "batch_stats"}` and info of a workdir of ours or of a PyTorch file,
+    here or on the hub.
+    """
     if is_torch_path(path) or Path(path).is_file():
         state_dict, info = read_with_info(path, num_heads)
         return variables_from_torch(state_dict), info

@@ -165,7 +165,8 @@ def load(path: str | Path = STARTER, batch_size: int = 16, **overrides: Any) -> 
 
     Args:
       path: a workdir of ours (its best checkpoint, else its last), or a PyTorch or safetensors
-        file, whose sizes are read from its shapes; by default the weights in the package.
+        file, whose sizes are read from its shapes, which may lie on the hub
+        (`hf://owner/repo/file`); by default the weights in the package.
       batch_size: most clips computed at once.
       **overrides: fields of `config.model` that do not change the parameters: `dtype`,
         `attention`, `scan_layers`. `num_heads` (default 8) and `norm` (default "pre") of PyTorch

@@ -16,6 +16,7 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
+from dstformer_jax.hub import is_hub_path
 from dstformer_jax.training import checkpoint, cost, evaluate, logs, loop, parallel, state
 from dstformer_jax.training.experiment import Experiment, build, noise_table
 from dstformer_jax.training.interrupt import Interrupted
@@ -92,12 +93,12 @@ MODES: dict[str, Callable[[Experiment, Path], None]] = {
 
 
 def load_variables(path: str | None) -> dict[str, Any] | None:
-    """Variables of a workdir of ours or of a PyTorch file; None for no path."""
+    """Variables of a workdir of ours or of a PyTorch file, here or on the hub; None for no path."""
     if not path:
         return None
     if Path(path).is_dir():
         return checkpoint.restore_params(path)[0]
-    if not Path(path).is_file():
+    if not (Path(path).is_file() or is_hub_path(path)):
         raise ValueError(f"got init_from={path!r}, which does not exist")
     from dstformer_jax import convert
 

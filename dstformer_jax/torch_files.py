@@ -20,6 +20,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from dstformer_jax import hub
+
 TORCH_SUFFIXES = (".bin", ".pth", ".pt")
 SAFETENSORS_SUFFIX = ".safetensors"
 WRAPPERS = ("model_pos", "model", "state_dict")
@@ -40,8 +42,11 @@ STORAGES = {
 
 
 def is_torch_path(path: str | Path) -> bool:
-    """Whether a path names a PyTorch file, by its ending."""
-    return Path(path).suffix.lower() in (*TORCH_SUFFIXES, SAFETENSORS_SUFFIX)
+    """Whether a path names a PyTorch file, by its ending or because it lies on the hub."""
+    return hub.is_hub_path(path) or Path(path).suffix.lower() in (
+        *TORCH_SUFFIXES,
+        SAFETENSORS_SUFFIX,
+    )
 
 
 def unwrap(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,6 +65,9 @@ def unwrap(content: Mapping[str, Any]) -> dict[str, Any]:
 def read_torch_file(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Weights of a PyTorch or safetensors file, told apart by content.
 
+    Args:
+      path: a file, or `hf://owner/repo/file` (see `hub.fetch`).
+
     Returns:
       `(state_dict, info)`: arrays by bare key (half precision as float32), and the info that
       `write_torch_file` put beside them, {} in files of others.
@@ -67,7 +75,7 @@ def read_torch_file(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, 
     Raises:
       ValueError: not such a file, damaged, or with content other than weights.
     """
-    path = Path(path)
+    path = hub.fetch(path) if hub.is_hub_path(path) else Path(path)
     if not path.is_file():
         raise ValueError(f"got {str(path)!r}, expected a PyTorch file; do check the path")
     with path.open("rb") as file:
@@ -96,6 +104,8 @@ def write_torch_file(
         load strictly. Files of type .safetensors are flat and always have bare keys.
       wrapper: the key that official scripts look for: "model_pos" or "model".
     """
+    if hub.is_hub_path(path):
+        raise ValueError(f"got {str(path)!r} to write to, expected a path on this machine")
     path, text = Path(path), json.dumps(dict(info or {}))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")

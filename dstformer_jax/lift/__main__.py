@@ -67,9 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--output", type=Path, required=True, help="folder of the results")
     add(
         "--weights",
-        type=Path,
         default=STARTER,
-        help="workdir of ours or a PyTorch file [those in the package]",
+        help="workdir of ours, PyTorch file, or hf://owner/repo/file [the package's]",
     )
     add("--formats", default=DEFAULT, help=f"some of {endings} [{DEFAULT}]")
     add("--input-format", choices=list(FORMATS), help="format of the inputs [found by content]")

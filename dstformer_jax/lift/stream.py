@@ -169,7 +169,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--weights", default=STARTER, help="workdir of ours or a PyTorch file [the package's]")
+    add(
+        "--weights",
+        default=STARTER,
+        help="workdir of ours, PyTorch file, or hf://owner/repo/file [the package's]",
+    )
     add("--skeleton", choices=sorted(SKELETONS), default="coco17", help="of the input [coco17]")
     add("--look-ahead", type=int, default=0, help="frames of delay; 0 is causal [0]")
     add("--height", type=float, default=HEIGHT, help="of the people in metres [1.7]")
