@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from configs import common
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/*.ipynb")])
 WORD = r"[a-z_0-9]+"
 
 

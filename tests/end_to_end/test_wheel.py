@@ -1,6 +1,5 @@
 """The wheel, as a new user has it: an empty environment, another folder, nothing but its needs."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -10,9 +9,9 @@ from collections.abc import Iterator
 from email.parser import Parser
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
-from fixtures_lift import wander
 
 from dstformer_jax.__main__ import COMMANDS
 from dstformer_jax.inference import STARTER
@@ -71,6 +70,14 @@ def run(command: list[object], folder: Path) -> str:
     return done.stdout
 
 
+def make_keypoints(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes lifted/walk.json, an AlphaPose file of somebody walking, as the notebook does."""
+    cells = nbformat.read(ROOT / "docs" / "lift.ipynb", as_version=4).cells
+    (source,) = (c.source for c in cells if "keypoints" in c.metadata.get("tags", []))
+    monkeypatch.chdir(folder)
+    exec(source, {})
+
+
 def shipped() -> Iterator[str]:
     """Files of the package that the wheel must hold."""
     for path in PACKAGE.rglob("*"):
@@ -96,7 +103,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
 
 @pytest.mark.long
 @pytest.mark.timeout(900)  # it installs jax and the rest: 90 s on two busy cores
-def test_an_empty_environment_lifts_with_the_weights_in_the_wheel(installed, tmp_path):
+def test_an_empty_environment_lifts_with_the_weights_in_the_wheel(installed, tmp_path, monkeypatch):
     home, *heavy = run([installed / "python", "-c", IMPORT, *HEAVY], tmp_path).splitlines()
     assert Path(home).is_relative_to(installed.parent)
     assert heavy == ["[]"]
@@ -106,19 +113,14 @@ def test_an_empty_environment_lifts_with_the_weights_in_the_wheel(installed, tmp
         assert name in told
         assert "usage: " in run([installed / "dstformer", name, "--help"], tmp_path)
 
-    motion = wander(40)
-    rows = [
-        {"image_id": f"{frame}.jpg", "category_id": 1, "keypoints": row.ravel().tolist(), "score": 2}
-        for frame, row in enumerate(motion)
-    ]
-    (tmp_path / "results.json").write_text(json.dumps(rows))
-    told = run([installed / "dstformer", "lift", "results.json", "--output=out"], tmp_path)
+    make_keypoints(tmp_path, monkeypatch)
+    told = run([installed / "dstformer", "lift", "lifted/walk.json", "--output=out"], tmp_path)
     assert "1.7 m with mean adult proportions are assumed" in told
-    with np.load(tmp_path / "out" / "results.npz") as arrays:
+    with np.load(tmp_path / "out" / "walk.npz") as arrays:
         assert arrays["unit"] == "m"
         (points,) = (x for name, x in arrays.items() if name.startswith("points"))
-    assert points.shape == (40, 17, 3)
+    assert points.shape == (90, 17, 3)
     assert 1 < np.ptp(points[..., 1]) < 2.5  # a person, standing
-    page = (tmp_path / "out" / "results.html").read_text()
+    page = (tmp_path / "out" / "walk.html").read_text()
     assert "<canvas" in page
     assert len(page) > 500_000  # the viewer is inside
