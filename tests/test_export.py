@@ -282,7 +282,7 @@ def test_without_onnx_the_requirements_are_named(folder, tmp_path, monkeypatch, 
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.delitem(sys.modules, "dstformer_jax.export.onnx_file", raising=False)
     assert main([f"--input={folder / 'pose.bin'}", f"--output={tmp_path / 'a.onnx'}"]) == 2
-    assert "do pip install -r requirements-export.txt" in capsys.readouterr().err
+    assert "pip install 'dstformer_jax[export]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ try:
 except ImportError as error:
     raise ValueError(
         f"got an environment with {str(error)!r}, expected onnx and onnxruntime for .onnx; "
-        "do pip install -r requirements-export.txt"
+        "do pip install 'dstformer_jax[export]', or -r requirements-export.txt"
     ) from error
 
 

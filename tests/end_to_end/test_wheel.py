@@ -98,7 +98,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     assert weights == STARTER.read_bytes()
     needed = [need for need in metadata.get_all("Requires-Dist", []) if "extra ==" not in need]
     assert not any(name.replace("_", "-") in need for need in needed for name in HEAVY)
-    assert {"hub", "train", "video", "c3d"} <= set(metadata.get_all("Provides-Extra", []))
+    assert {"hub", "train", "video", "c3d", "export"} <= set(metadata.get_all("Provides-Extra", []))
 
 
 @pytest.mark.long
