@@ -15,7 +15,8 @@ FORM = "hf://owner/repo/file or hf://owner/repo@revision/file"
 # `Path` makes one slash of two. A revision with slashes is one of a proposed change: refs/pr/7.
 _SCHEME = re.compile(r"hf:/{1,2}")
 _ADDRESS = re.compile(
-    r"(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>refs/pr/\d+|[^/@]+))?/(?P<file>[^/]+(?:/[^/]+)*)"
+    r"(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>refs/pr/\d+|[^/@]+))?"
+    r"/(?P<file>(?!(?:.*/)?\.\.?(?:/|$))[^/]+(?:/[^/]+)*)"  # no part is . or ..
 )
 
 
