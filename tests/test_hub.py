@@ -181,6 +181,7 @@ def test_every_reader_takes_it(served, tmp_path, weights):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 def test_commands_take_it_and_say_in_one_line_what_is_missing(served, tmp_path, weights):
     rng = np.random.default_rng(0)
     points = np.tile(rng.uniform(0, 300, (1, 1, 17, 2)), (12, 1, 1, 1))
