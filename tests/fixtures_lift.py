@@ -11,8 +11,9 @@ class Leaning:
 
     skeleton, maxlen, info = H36M17, 9, {}
 
-    def __init__(self, mode: str = "crop"):
+    def __init__(self, mode: str = "crop", fps: float | None = None):
         self.normaliser, self.shapes, self.inputs = Normaliser(mode), set(), []
+        self.fps = fps
 
     def lift(self, motion: np.ndarray) -> np.ndarray:
         self.shapes.add(motion.shape)

@@ -1,6 +1,6 @@
 """2D tracks of any length -> 3D poses: all windows of all people through one compiled program."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from dstformer_jax.body.motion import Motion, Track
 from dstformer_jax.body.skeleton import Skeleton
 from dstformer_jax.inference import Model
 from dstformer_jax.lift.online import Stream
+from dstformer_jax.lift.rates import rate_note, rate_ratio, resampled, restored
 from dstformer_jax.lift.windows import Blend, blend_weights, window_rows
 from dstformer_jax.lift.world import HEIGHT
 from dstformer_jax.tasks.metrics import centre
@@ -20,13 +21,16 @@ from dstformer_jax.tasks.metrics import centre
 FILLED = 0.05  # confidence of joints that no detector saw and the network filled in
 
 
-class _Window(NamedTuple):
+class Window(NamedTuple):
     """One window of one track: its rows, its input [T, J, 3] and the square it is cropped to."""
 
     track: int
     rows: np.ndarray
     motion: np.ndarray
     box: Box
+
+
+Answer = Callable[[list[Window], np.ndarray], Iterable[list[np.ndarray]]]
 
 
 @dataclass(frozen=True)
@@ -75,44 +79,79 @@ class Lifter:
           the spread of the answers that were averaged. Joints that were not detected have
           confidence 0.05.
         """
-        blends = [Blend(len(track), self.model.skeleton.num_joints) for track in motion]
+        answers = self.blended(motion, self._poses, self.model.skeleton.num_joints, progress)
+        lifted = zip(motion, answers, strict=True)
+        tracks = tuple(_lifted(track, *answer) for track, answer in lifted)
+        notes = (*motion.notes, *rate_note(motion.fps, self.model.fps))
+        return replace(motion, tracks=tracks, axes="camera", notes=notes)
+
+    def blended(
+        self, motion: Motion, answer: Answer, points: int, progress: bool = False
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Mean and spread of a network's answers to overlapping windows, for every track.
+
+        The network sees the motion at its own frame rate; its answers come back at the motion's.
+
+        Args:
+          motion: as for `__call__`.
+          answer: windows, and their clips [N, T, J, 3] in batches of one size, of which some may
+            only fill -> for each window the answers [T, P, 3] that are to be averaged.
+          points: P.
+          progress: shows a bar with frames a second.
+
+        Returns:
+          means [L, P, 3] and spreads [L, P] (see `Blend`) of each track of L frames.
+        """
+        ratio = rate_ratio(motion.fps, self.model.fps)
+        timed = motion
+        if ratio != 1:
+            timed = replace(motion, tracks=tuple(resampled(track, ratio) for track in motion))
+        blends = [Blend(len(track), points) for track in timed]
         weights = blend_weights(self.window, self.overlap)
         with tqdm(
-            total=sum(map(len, motion)), unit=" frames", desc="lifting", disable=not progress
+            total=sum(map(len, timed)), unit=" frames", desc="lifting", disable=not progress
         ) as bar:
-            for windows in _batched(self._windows(motion), self.batch):
-                for window, answers in zip(windows, self._answers(windows), strict=True):
-                    for answer in answers:
-                        blends[window.track].add(window.rows, answer, weights)
-                bar.update(_done(windows, self.window, motion, bar.n))
-        lifted = zip(motion, blends, strict=True)
-        tracks = tuple(_lifted(track, blend) for track, blend in lifted)
-        return replace(motion, tracks=tracks, axes="camera")
+            for windows in _batched(self._windows(timed), self.batch):
+                answers = answer(windows, self._clips(windows))
+                for window, several in zip(windows, answers, strict=True):
+                    for each in several:
+                        blends[window.track].add(window.rows, each, weights)
+                bar.update(_done(windows, self.window, timed, bar.n))
+        found = [(blend.mean, blend.spread) for blend in blends]
+        if ratio == 1:
+            return found
+        return [
+            (restored(mean, len(track), ratio), restored(spread, len(track), ratio, smooth=False))
+            for track, (mean, spread) in zip(motion, found, strict=True)
+        ]
 
     def stream(self, skeleton: Skeleton, look_ahead: int = 0, height: float = HEIGHT) -> Stream:
         """One person's frames, lifted as they come; see `lift.online.Stream`."""
         return Stream(self, skeleton, look_ahead, height)
 
-    def _windows(self, motion: Motion) -> Iterator[_Window]:
+    def _windows(self, motion: Motion) -> Iterator[Window]:
         """Every window of every track, normalised as in training."""
         for number, track in enumerate(motion):
             for rows in window_rows(len(track), self.window, self.overlap):
                 clip = track.motion[rows]
                 seen = clip[..., 2:] > 0
                 normal, box = self.model.normaliser.encode(clip, motion.size)
-                yield _Window(number, rows, np.where(seen, normal, 0), box)
+                yield Window(number, rows, np.where(seen, normal, 0), box)
 
-    def _answers(self, windows: list[_Window]) -> Iterator[list[np.ndarray]]:
-        """The answers to each window, and to its mirror image, in pixels and root-relative."""
+    def _clips(self, windows: list[Window]) -> np.ndarray:
+        """Their inputs, filled up to a batch of zeros; mirrored ones behind where `flip`."""
         clips = np.stack([window.motion for window in windows])
         clips = np.concatenate([clips, np.zeros((self.batch - len(clips), *clips.shape[1:]))])
-        skeleton = self.model.skeleton
         if self.flip:
-            clips = np.concatenate([clips, geometry.flip(clips, skeleton)])
+            clips = np.concatenate([clips, geometry.flip(clips, self.model.skeleton)])
+        return clips
+
+    def _poses(self, windows: list[Window], clips: np.ndarray) -> Iterator[list[np.ndarray]]:
+        """The answers to each window, and to its mirror image, in pixels and root-relative."""
         poses = self.model.lift(clips)
         answers = [poses[: self.batch]]
         if self.flip:
-            answers.append(geometry.flip(poses[self.batch :], skeleton))
+            answers.append(geometry.flip(poses[self.batch :], self.model.skeleton))
         for number, window in enumerate(windows):
             half = np.asarray(window.box.half).reshape(())
             yield [centre(each[number]) * half for each in answers]
@@ -124,8 +163,8 @@ def trained_frames(model: Model) -> int:
     return min(max((s["frames"] for s in sources if s), default=model.maxlen), model.maxlen)
 
 
-def _batched(windows: Iterator[_Window], size: int) -> Iterator[list[_Window]]:
-    batch: list[_Window] = []
+def _batched(windows: Iterator[Window], size: int) -> Iterator[list[Window]]:
+    batch: list[Window] = []
     for window in windows:
         batch.append(window)
         if len(batch) == size:
@@ -135,18 +174,14 @@ def _batched(windows: Iterator[_Window], size: int) -> Iterator[list[_Window]]:
         yield batch
 
 
-def _done(windows: list[_Window], frames: int, motion: Motion, before: int) -> int:
+def _done(windows: list[Window], frames: int, motion: Motion, before: int) -> int:
     """Frames that are finished by these windows beyond those before, for the bar."""
     last = windows[-1]
     earlier = sum(len(track) for track in motion.tracks[: last.track])
     return max(0, earlier + min(int(last.rows.max()) + 1, len(motion.tracks[last.track])) - before)
 
 
-def _lifted(track: Track, blend: Blend) -> Track:
+def _lifted(track: Track, mean: np.ndarray, spread: np.ndarray) -> Track:
     return Track(
-        track.id,
-        track.start,
-        blend.mean,
-        np.maximum(track.confidence, FILLED),
-        uncertainty=blend.spread,
+        track.id, track.start, mean, np.maximum(track.confidence, FILLED), uncertainty=spread
     )

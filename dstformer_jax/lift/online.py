@@ -32,6 +32,8 @@ class Answer(NamedTuple):
 class Stream:
     """One person's frames, one after another, through windows of one compiled shape.
 
+    They come at the frame rate that the network was trained at (`Model.fps`): nothing is resampled.
+
     Attributes:
       lifter: of the network; its `flip` doubles the time of a frame, its `overlap` and `batch` mean
         nothing here.

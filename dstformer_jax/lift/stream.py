@@ -11,7 +11,8 @@ or, of one person, {"frame": 12, "keypoints": [...]}. An answer is
 
     {"frame": 4, "id": 0, "unit": "m", "joints": [[x, y, z], ...]}
 
-in camera axes, relative to the root. It is `look-ahead` frames behind its input; at the end of the
+in camera axes, relative to the root. Frames must come at the rate that the network was trained at:
+nothing is resampled. An answer is `look-ahead` frames behind its input; at the end of the
 input the last ones follow.
 """
 
@@ -29,6 +30,7 @@ from dstformer_jax.body.skeleton import SKELETONS, Skeleton
 from dstformer_jax.inference import STARTER, load
 from dstformer_jax.lift.lifter import Lifter
 from dstformer_jax.lift.online import Answer, Stream
+from dstformer_jax.lift.rates import rate_ratio
 from dstformer_jax.lift.world import HEIGHT
 
 LOST = 60  # frames after which somebody who is gone is forgotten
@@ -142,6 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         lifter = Lifter(load(values.weights), values.frames, flip=values.flip)
         skeleton = SKELETONS[values.skeleton]
+        if rate_ratio(values.fps, lifter.model.fps) != 1:
+            trained = f"{lifter.model.fps:g} fps"
+            print(f"warning: {values.fps:g} fps, trained at {trained}", file=sys.stderr)
         if values.measure:
             seconds = latency(
                 Stream(lifter, skeleton, values.look_ahead, values.height), values.measure
@@ -176,6 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--skeleton", choices=sorted(SKELETONS), default="coco17", help="of the input [coco17]")
     add("--look-ahead", type=int, default=0, help="frames of delay; 0 is causal [0]")
+    add("--fps", type=float, default=0.0, help="of the input; warns where it is not the network's")
     add("--height", type=float, default=HEIGHT, help="of the people in metres [1.7]")
     add("--frames", type=int, help="of a window [as trained]")
     add("--flip", action="store_true", help="average with the mirrored input: twice the time")

@@ -11,6 +11,7 @@ from fixtures_lift import Leaning, wander
 
 from dstformer_jax.body.skeleton import COCO17, H36M17
 from dstformer_jax.lift import Lifter
+from dstformer_jax.lift import stream as command
 from dstformer_jax.lift.online import Stream
 from dstformer_jax.lift.stream import Streams, latency, serve_lines, serve_udp
 
@@ -153,3 +154,12 @@ def test_datagrams_are_answered_on_the_loopback_address(capfd):
 
 def test_latency_leaves_out_the_first_frame():
     assert latency(stream(), 5).shape == (5,)
+
+
+def test_another_frame_rate_than_the_network_s_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(command, "load", lambda path: Leaning(fps=30))
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert command.main(["--weights=w", "--fps=60"]) == 0
+    assert "60 fps, trained at 30 fps" in capsys.readouterr().err
+    assert command.main(["--weights=w", "--fps=30"]) == 0
+    assert not capsys.readouterr().err
