@@ -22,7 +22,7 @@ from dstformer_jax.weight_table import BODY, COUNTER, WITH_BODY, Row, weight_tab
 Params = dict[str, Any]
 Variables = dict[str, Any]
 KEPT_INFO = ("model", "head", "task", "classes", "body", "skeleton", "fps", "normaliser", "root")
-KEPT_INFO += ("step", "trained_on")
+KEPT_INFO += ("step", "trained_on", "clips")
 # How a run computes, which its weights do not depend on: files of half precision go without.
 DEPLOYED = {"dtype": "float32", "scan_layers": False, "remat": "none", "attention": "auto"}
 TASKS = {
@@ -31,6 +31,13 @@ TASKS = {
     "embedding": "oneshot",
     "mesh": "mesh",
     "refiner": "mesh",
+}
+
+
+# Clips as the official code has them (its configs of NTU RGB+D, Human3.6M and 3DPW).
+CLIPS = {
+    "action": {"frames": 243, "persons": 2, "crop": [2.0, 2.0]},
+    "mesh": {"frames": 16},
 }
 
 
@@ -143,6 +150,8 @@ def read_with_info(
         }
     if "head" not in info:
         info["head"] = infer_head(state_dict)
+    if info.get("inferred") and info["head"]["name"] in CLIPS:
+        info["clips"] = CLIPS[info["head"]["name"]]
     info.setdefault("task", {"name": TASKS[info["head"]["name"]]})
     return state_dict, info
 

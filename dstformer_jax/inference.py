@@ -94,7 +94,7 @@ class Model:
         Raises:
           ValueError: a shape this model cannot take, or values that are not finite.
         """
-        return self._run(self._represent, motion)
+        return self.run(self._represent, motion)
 
     def lift(self, motion: np.ndarray, flip: bool = False) -> np.ndarray:
         """3D pose of 2D motion.
@@ -107,7 +107,7 @@ class Model:
         Returns:
           [B, T, J, 3] float32, root-relative as trained, in the input's normalised unit.
         """
-        return self._run(self._lift_flipped if flip else self._lift, motion)
+        return self.run(self._lift_flipped if flip else self._lift, motion)
 
     def fusion_weights(self, motion: np.ndarray) -> np.ndarray:
         """How much of each stream every level takes (paper eq. 5).
@@ -122,22 +122,28 @@ class Model:
         if design not in ("adaptive", "parallel"):
             raise ValueError(f"got design {design!r}, expected one with fusion weights")
         # The levels ride behind the batch axis, which is the one that is cut into batches.
-        return np.moveaxis(self._run(self._fusion, motion), -4, 0)
+        return np.moveaxis(self.run(self._fusion, motion), -4, 0)
 
-    def _run(self, function: Function, motion: np.ndarray) -> np.ndarray:
-        """Applies a function of [B, T, J, 3] in batches of few different sizes."""
+    def run(self, function: Function, motion: np.ndarray, axes: int = 3) -> np.ndarray:
+        """Applies a jitted function in batches of few different sizes.
+
+        Args:
+          function: of the network's variables and clips [B, ...], giving one array [B, ...].
+          motion: as for `represent`; [B, M, T, J, 3] for heads that see M people.
+          axes: of a clip: 3, or 4 with people.
+        """
         motion = np.asarray(motion, np.float32)
-        if motion.ndim < 3:
+        if motion.ndim < axes:
             raise ValueError(f"got motion of shape {motion.shape}, expected [B, T, J, 3]")
         if not np.isfinite(motion).all():
             raise ValueError(
                 "got NaN or infinity in motion, expected numbers; do set x, y and confidence of "
                 "missing joints to 0"
             )
-        clips = motion.reshape(-1, *motion.shape[-3:])
+        clips = motion.reshape(-1, *motion.shape[-axes:])
         rows = list(self._batches(function, clips)) or [self._nothing(function, clips)]
         joined = np.concatenate(rows)
-        return joined.reshape(*motion.shape[:-3], *joined.shape[1:])
+        return joined.reshape(*motion.shape[:-axes], *joined.shape[1:])
 
     def _batches(self, function: Function, clips: np.ndarray) -> Iterator[np.ndarray]:
         """Results in order; one batch is fetched while the device computes the next."""
@@ -160,7 +166,9 @@ class Model:
         return np.zeros(shape, np.float32)
 
 
-def load(path: str | Path = STARTER, batch_size: int = 16, **overrides: Any) -> Model:
+def load(
+    path: str | Path = STARTER, batch_size: int = 16, head: str = "pose", **overrides: Any
+) -> Model:
     """Loads a model.
 
     Args:
@@ -168,6 +176,8 @@ def load(path: str | Path = STARTER, batch_size: int = 16, **overrides: Any) -> 
         file, whose sizes are read from its shapes, which may lie on the hub
         (`hf://owner/repo/file`); by default the weights in the package.
       batch_size: most clips computed at once.
+      head: "pose", which networks for other tasks carry along; else the checkpoint's own ("action",
+        "mesh", ...), whose answers `Model.run` gives.
       **overrides: fields of `config.model` that do not change the parameters: `dtype`,
         `attention`, `scan_layers`. `num_heads` (default 8) and `norm` (default "pre") of PyTorch
         files of others, which no shape tells.
@@ -179,12 +189,18 @@ def load(path: str | Path = STARTER, batch_size: int = 16, **overrides: Any) -> 
         raise ValueError(f"got {str(path)!r}, expected a workdir or a PyTorch file; do check it")
     variables, info = read_any(path, overrides.get("num_heads"))
     params, batch_stats = dict(variables["params"]), dict(variables["batch_stats"])
-    if "pose" in params:  # of another task: with the pose head that it was pretrained with
+    settings = {}
+    if head != "pose":
+        settings = dict(info.get("head") or {"name": "pose"})
+        if (own := settings.pop("name")) != head:
+            raise ValueError(f"{path}: got a network with the head {own!r}, expected {head!r}")
+    elif "pose" in params:  # of another task: with the pose head that it was pretrained with
         params["head"] = params.pop("pose")
         batch_stats.pop("head", None)
     model = {**info["model"], **overrides}
     info = {**info, "model": model}
-    return Model(build_network(model), params, info, batch_size, batch_stats)
+    network = build_network(model, head, settings)
+    return Model(network, params, info, batch_size, batch_stats)
 
 
 def _represent(network: Network, variables: Any, motion: jax.Array) -> jax.Array:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from keypoints2d.keypoints2d_dataset_builder import image_size, motions, videos
 
-from dstformer_jax.body.geometry import make_cam
-from dstformer_jax.body.motion import Motion, Track
+from dstformer_jax.body.motion import Motion
 from dstformer_jax.body.skeleton import H36M17
 from dstformer_jax.data.builder import Item, SequenceBuilder, option
+from dstformer_jax.data.detected import best_seen, on_frames, picture_size, to_motion
 from dstformer_jax.data.labelled import (
     LabelOptions,
     cut,
@@ -87,6 +87,7 @@ class Builder(SequenceBuilder):
                 f"got a person seen in {len(seen)} frames, expected {options.min_frames} or more"
             )
         arrays = [array[seen[0] : seen[-1] + 1] for array in arrays]
+        size = picture_size(motion, _row_size(row), motion.size, image_size(options.size))
         yield Sequence(
             id=item.key,
             subject=row.get(options.group),
@@ -94,7 +95,7 @@ class Builder(SequenceBuilder):
             label=row.label,
             rig=motion.skeleton.name,
             fps=number(row, "fps", at_least=1e-3) or motion.fps or options.fps,
-            **_placed(arrays, motion, _size(row, motion, options.size), options.persons),
+            **_placed(arrays, motion, size, options.persons),
         )
 
     def _load(self, path: Path) -> Motion:
@@ -127,31 +128,6 @@ def _person(row: Row) -> int | None:
     return None if value is None else int(value)
 
 
-def best_seen(motion: Motion, frames: slice, person: int | None = None) -> list[Track]:
-    """The tracks in these frames, those seen in the most frames first (then the more confident).
-
-    person: the id of the track that comes first, whatever it shows.
-    """
-    start, end = frames.start, frames.stop or motion.num_frames
-    ranks = {}
-    for track in motion.tracks:
-        rows = slice(max(start - track.start, 0), max(end - track.start, 0))
-        shown_in = int(track.seen[rows].sum())
-        ranks[track.id] = (shown_in, float(track.confidence[rows].sum()))
-    if person is not None and person not in ranks:
-        raise ValueError(f"got person {person}, expected one of {shown(map(str, ranks))}")
-    tracks = [t for t in motion.tracks if ranks[t.id][0] or t.id == person]
-    return sorted(tracks, key=lambda t: (t.id == person, *ranks[t.id]), reverse=True)
-
-
-def on_frames(track: Track, frames: slice, length: int) -> np.ndarray:
-    """A track on the frames of a clip: points and confidence `[T, J, C + 1]`, zero where unseen."""
-    joined = np.concatenate([track.points, track.confidence[..., None]], axis=-1)
-    whole = np.zeros((length, *joined.shape[1:]), np.float32)
-    whole[track.start : track.start + len(track)] = joined
-    return whole[frames]
-
-
 def _placed(
     arrays: list[np.ndarray], motion: Motion, size: tuple[int, int], persons: int
 ) -> dict[str, Any]:
@@ -163,34 +139,12 @@ def _placed(
         raise ValueError(
             f"got points in {motion.unit} and {motion.axes} axes, expected pixels or metres"
         )
-    people = [_to_motion(array, motion, size) for array in arrays[:persons]]
+    people = [to_motion(array, motion, size) for array in arrays[:persons]]
     empty = np.zeros_like(people[0])
     partner = {"partner": (people[1:] or [empty])[0]} if persons == 2 else {}
     return {"motion": people[0], **partner, "axes": "camera", "unit": "normalised", "size": size}
 
 
-def _to_motion(array: np.ndarray, motion: Motion, size: tuple[int, int]) -> np.ndarray:
-    """H36M17 x, y, confidence `[T, 17, 3]`; what was not seen is zero."""
-    points = array[..., :2]
-    if motion.unit == "normalised":
-        points = points * np.array(size, np.float32)
-    points, confidence = motion.skeleton.convert(points, np.minimum(array[..., -1], 1), H36M17)
-    joined = np.concatenate([make_cam(points, size), confidence[..., None]], axis=-1)
-    return joined * np.greater(joined[..., 2:], 0)
-
-
 def _row_size(row: Row) -> tuple[int, int]:
     width, height = (number(row, side, at_least=1, whole=True) for side in ("width", "height"))
     return (int(width), int(height)) if width and height else (0, 0)
-
-
-def _size(row: Row, motion: Motion, given: str) -> tuple[int, int]:
-    """(width, height) by the CSV, the file, the flag or, at last, what the points fill."""
-    for size in (_row_size(row), motion.size, image_size(given)):
-        if min(size) > 0:
-            return size
-    if motion.axes == "image" and motion.unit == "normalised":
-        raise ValueError("got points in [0, 1] of the image, expected its --size=WIDTHxHEIGHT")
-    corners = [t.points[t.confidence > 0][:, :2].max(0) for t in motion.tracks if t.seen.any()]
-    width, height = np.ceil(np.max(corners, axis=0)).astype(int).tolist() if corners else (1, 1)
-    return max(width, 1), max(height, 1)

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -61,6 +61,15 @@ class Bank:
         arrays = {name: _array(path, name) for name in ARRAYS}
         sequences = tuple(json.loads((path / INDEX).read_text()))
         return cls(path=path, sequences=sequences, **arrays)
+
+    @classmethod
+    def of(cls, sequences: Collection[Sequence]) -> Bank:
+        """A bank in memory of sequences that all carry the same arrays."""
+        arrays = {name: np.concatenate([getattr(s, name) for s in sequences]) for name in ARRAYS}
+        index: list[dict[str, Any]] = []
+        for sequence in sequences:
+            index.append(_entry(sequence, index))
+        return cls(path=Path("memory"), sequences=tuple(index), **arrays)
 
     @property
     def starts(self) -> np.ndarray:
@@ -129,6 +138,13 @@ def write_bank(sequences: Iterable[Sequence], path: str | Path) -> Path:
     return path
 
 
+def _entry(sequence: Sequence, before: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the index says of a sequence that follows others."""
+    facts = {name: getattr(sequence, name) for name in _FACTS}
+    start = before[-1]["start"] + before[-1]["frames"] if before else 0
+    return facts | {"start": start, "frames": sequence.num_frames}
+
+
 def _write(sequences: Iterable[Sequence], path: Path) -> None:
     index: list[dict[str, Any]] = []
     rows = dict.fromkeys(ARRAYS, 0)
@@ -138,9 +154,8 @@ def _write(sequences: Iterable[Sequence], path: Path) -> None:
         for name, file in files.items():
             _write_header(file, 0, tails[name])
         for sequence in sequences:
-            facts = {name: getattr(sequence, name) for name in _FACTS}
-            start = index[-1]["start"] + index[-1]["frames"] if index else 0
-            index.append(facts | {"start": start, "frames": sequence.num_frames})
+            index.append(_entry(sequence, index))
+            start = index[-1]["start"]
             for name, file in files.items():
                 array = getattr(sequence, name)
                 if rows[name] + len(array) not in (0, start + sequence.num_frames):

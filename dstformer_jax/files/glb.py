@@ -6,9 +6,10 @@ that one node of the skeleton carries, so that the motion shows without a body.
 
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,11 +25,12 @@ from dstformer_jax.files.output import (
     whole_file,
 )
 
-_FLOAT, _BYTE, _SHORT = 5126, 5121, 5123  # component types
+_FLOAT, _SHORT, _INT = 5126, 5123, 5125  # component types
 _TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
 _VERTICES, _INDICES = 34962, 34963  # buffer targets
 # Red, green, blue of the people in turn.
-_COLOURS = ((0.10, 0.35, 0.80), (0.85, 0.35, 0.05), (0.05, 0.55, 0.25), (0.65, 0.15, 0.55))
+COLOURS = ((0.10, 0.35, 0.80), (0.85, 0.35, 0.05), (0.05, 0.55, 0.25), (0.65, 0.15, 0.55))
+_MOST_SHORT = 2**16 - 1  # the largest index is kept for restarts
 _WORTH_SAYING = 0.0005  # metres
 _SIDES = 6  # of the bars that bones are drawn as
 
@@ -63,18 +65,18 @@ def write_glb(motion: Motion, stem: Path) -> list[Path]:
     """
     metric = in_metres(motion, "GLB")
     people = [track for track, _ in person_files(metric, stem, ".glb")]
-    scene = _Scene()
+    scene = Scene()
     for number, track in enumerate(people):
         name = f"person{track.id}"
         prefix = f"{name}_" if len(people) > 1 else ""
-        scene.add_person(metric, track, name, prefix, _COLOURS[number % len(_COLOURS)])
+        scene.add_person(metric, track, name, prefix, COLOURS[number % len(COLOURS)])
     path = beside(stem, ".glb")
     with whole_file(path) as partial:
-        partial.write_bytes(_packed(scene.content(metric), bytes(scene.data)))
+        partial.write_bytes(packed(scene.content(description(metric)), bytes(scene.data)))
     return [path]
 
 
-def _packed(content: dict[str, Any], data: bytes) -> bytes:
+def packed(content: dict[str, Any], data: bytes) -> bytes:
     """The two chunks of a binary glTF file, each padded to 4 bytes."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
@@ -84,8 +86,39 @@ def _packed(content: dict[str, Any], data: bytes) -> bytes:
     return head + first + struct.pack("<I4s", len(data), b"BIN\0") + data
 
 
+class Skinned(NamedTuple):
+    """A surface of V corners on N nodes over T frames; metres, y up.
+
+    Attributes:
+      names: of the nodes.
+      parents: int [N], -1 for the first.
+      offsets, rest: [N, 3] from the parent, and places, at rest.
+      path: [T, 3] of the first node.
+      turns: [T, N, 3, 3] relative to the parent.
+      turning: the nodes that turn; the others do not move.
+      corners: [V, 3] at rest.
+      faces: int [F, 3].
+      owners, weights: [V, K], the nodes that carry each corner; K is a multiple of 4. The heaviest
+        come first: some viewers know of four.
+      normals: [V, 3]; None: flat faces.
+    """
+
+    names: Sequence[str]
+    parents: np.ndarray
+    offsets: np.ndarray
+    rest: np.ndarray
+    path: np.ndarray
+    turns: np.ndarray
+    turning: Sequence[int]
+    corners: np.ndarray
+    faces: np.ndarray
+    owners: np.ndarray
+    weights: np.ndarray
+    normals: np.ndarray | None = None
+
+
 @dataclass
-class _Scene:
+class Scene:
     """Collects the parts of the file; indices are places in its lists."""
 
     data: bytearray = field(default_factory=bytearray)
@@ -100,10 +133,9 @@ class _Scene:
     tops: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def content(self, motion: Motion) -> dict[str, Any]:
-        """The JSON of the file."""
-        about = description(motion)
-        about["notes"] += self.notes
+    def content(self, about: dict[str, Any]) -> dict[str, Any]:
+        """The JSON of a file that this is said about."""
+        about = {**about, "notes": [*about["notes"], *self.notes]}
         return {
             "asset": {"version": "2.0", "generator": GENERATOR, "extras": about},
             "scene": 0,
@@ -123,7 +155,7 @@ class _Scene:
     def add_array(self, array: np.ndarray, kind: int, target: int | None = None) -> int:
         """Stores an array [N] or [N, C] and returns its accessor."""
         self.data += b"\0" * (-len(self.data) % 4)
-        dtype = {_FLOAT: "<f4", _BYTE: "u1", _SHORT: "<u2"}[kind]
+        dtype = {_FLOAT: "<f4", _SHORT: "<u2", _INT: "<u4"}[kind]
         stored = np.ascontiguousarray(array, dtype)
         view = {"buffer": 0, "byteOffset": len(self.data), "byteLength": stored.nbytes}
         self.views.append(view if target is None else {**view, "target": target})
@@ -157,37 +189,47 @@ class _Scene:
                 f"{name}: bones of constant length move the joints by {1000 * moved:.0f} mm on "
                 "average."
             )
+        times = (track.start + np.arange(len(track))) / motion.fps
+        self.add_skinned(_bones(body), times, name, prefix, colour)
+
+    def add_skinned(
+        self,
+        skinned: Skinned,
+        times: np.ndarray,
+        name: str,
+        prefix: str,
+        colour: tuple[float, float, float],
+    ) -> None:
+        """Adds a surface on bones that moves; times [T] in seconds."""
         first = len(self.nodes)
-        for node, (joint, offset) in enumerate(zip(body.names, body.offsets, strict=True)):
-            place = body.path[0] if node == 0 else offset
+        for node, (joint, offset) in enumerate(zip(skinned.names, skinned.offsets, strict=True)):
+            place = skinned.path[0] if node == 0 else offset
             entry: dict[str, Any] = {"name": prefix + joint, "translation": place.tolist()}
-            entry["rotation"] = to_quaternion(body.turns[0, node]).tolist()
-            if below := np.flatnonzero(body.parents == node).tolist():
+            entry["rotation"] = to_quaternion(skinned.turns[0, node]).tolist()
+            if below := np.flatnonzero(skinned.parents == node).tolist():
                 entry["children"] = [first + child for child in below]
             self.nodes.append(entry)
-        self._add_mesh(body, first, prefix, colour)
+        self._add_mesh(skinned, first, prefix, colour)
         # A node above the joints: Blender makes one armature of all joints below one node.
         self.nodes.append({"name": name, "children": [first]})
         self.tops += [len(self.nodes) - 1, len(self.nodes) - 2]
-        times = (track.start + np.arange(len(track))) / motion.fps
-        self._animate(body, first, self.add_array(times, _FLOAT))
+        self._animate(skinned, first, self.add_array(times, _FLOAT))
 
     def _add_mesh(
-        self, body: Articulation, first: int, prefix: str, colour: tuple[float, float, float]
+        self, skinned: Skinned, first: int, prefix: str, colour: tuple[float, float, float]
     ) -> None:
-        """The bones at rest, each corner bound to one node."""
-        corners, faces, owners = bars(body)
-        weights = np.zeros((len(owners), 4))
-        weights[:, 0] = 1
-        joints = np.zeros((len(owners), 4))
-        joints[:, 0] = owners
-        inverse = np.tile(np.eye(4), (len(body.rest), 1, 1))
-        inverse[:, :3, 3] = -body.rest
-        attributes = {
-            "POSITION": self.add_array(corners, _FLOAT, _VERTICES),
-            "JOINTS_0": self.add_array(joints, _SHORT, _VERTICES),
-            "WEIGHTS_0": self.add_array(weights, _FLOAT, _VERTICES),
-        }
+        """The surface at rest, each corner bound to the nodes that carry it."""
+        inverse = np.tile(np.eye(4), (len(skinned.rest), 1, 1))
+        inverse[:, :3, 3] = -skinned.rest
+        attributes = {"POSITION": self.add_array(skinned.corners, _FLOAT, _VERTICES)}
+        if skinned.normals is not None:
+            attributes["NORMAL"] = self.add_array(skinned.normals, _FLOAT, _VERTICES)
+        for number, start in enumerate(range(0, skinned.owners.shape[1], 4)):
+            owners, weights = (
+                array[:, start : start + 4] for array in (skinned.owners, skinned.weights)
+            )
+            attributes[f"JOINTS_{number}"] = self.add_array(owners, _SHORT, _VERTICES)
+            attributes[f"WEIGHTS_{number}"] = self.add_array(weights, _FLOAT, _VERTICES)
         # glTF keeps matrices by columns.
         columns = np.swapaxes(inverse, 1, 2).reshape(-1, 16)
         self.materials.append(
@@ -200,9 +242,10 @@ class _Scene:
                 },
             }
         )
+        kind = _SHORT if len(skinned.corners) < _MOST_SHORT else _INT
         primitive = {
             "attributes": attributes,
-            "indices": self.add_array(faces.reshape(-1), _SHORT, _INDICES),
+            "indices": self.add_array(skinned.faces.reshape(-1), kind, _INDICES),
             "material": len(self.materials) - 1,
         }
         self.meshes.append({"name": f"{prefix}bones", "primitives": [primitive]})
@@ -210,18 +253,18 @@ class _Scene:
             {
                 "name": f"{prefix}skeleton",
                 "inverseBindMatrices": self.add_array(columns, _FLOAT),
-                "joints": [first + node for node in range(len(body.names))],
+                "joints": [first + node for node in range(len(skinned.names))],
                 "skeleton": first,
             }
         )
         shown = {"name": f"{prefix}body", "mesh": len(self.meshes) - 1, "skin": len(self.skins) - 1}
         self.nodes.append(shown)
 
-    def _animate(self, body: Articulation, first: int, times: int) -> None:
+    def _animate(self, skinned: Skinned, first: int, times: int) -> None:
         """Rotations of all nodes that others hang on, and the place of the first."""
-        self._add_channel(first, "translation", times, self.add_array(body.path, _FLOAT))
-        turns = _continuous(to_quaternion(body.turns))
-        for node in sorted(set(body.parents.tolist()) - {-1}):
+        self._add_channel(first, "translation", times, self.add_array(skinned.path, _FLOAT))
+        turns = _continuous(to_quaternion(skinned.turns))
+        for node in skinned.turning:
             values = self.add_array(turns[:, node], _FLOAT)
             self._add_channel(first + node, "rotation", times, values)
 
@@ -230,6 +273,24 @@ class _Scene:
             {"sampler": len(self.samplers), "target": {"node": node, "path": path}}
         )
         self.samplers.append({"input": times, "output": values, "interpolation": "LINEAR"})
+
+
+def _bones(body: Articulation) -> Skinned:
+    """A body without a surface: its bones as bars, each carried by the node that it begins at."""
+    corners, faces, owners = bars(body)
+    return Skinned(
+        names=body.names,
+        parents=body.parents,
+        offsets=body.offsets,
+        rest=body.rest,
+        path=body.path,
+        turns=body.turns,
+        turning=sorted(set(body.parents.tolist()) - {-1}),
+        corners=corners,
+        faces=faces,
+        owners=np.pad(owners[:, None], [(0, 0), (0, 3)]),
+        weights=np.tile(np.eye(4)[0], (len(owners), 1)),
+    )
 
 
 def bars(body: Articulation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -22,7 +22,15 @@ COLUMNS = ("frame", "time", "track", "joint", "x", "y", "z", "confidence")
 
 
 def write_npz(motion: Motion, stem: Path) -> list[Path]:
-    """One archive of plain arrays (no pickles), the motion as it is.
+    """One archive of plain arrays (no pickles), the motion as it is: `npz_arrays`."""
+    path = beside(stem, ".npz")
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **npz_arrays(motion))
+    return [path]
+
+
+def npz_arrays(motion: Motion) -> dict[str, Any]:
+    """The arrays of a motion by name.
 
     For each track ID: `points_ID` [T, J, C], `confidence_ID` [T, J], `start_ID`, and where known
     `uncertainty_ID` [T, J] and `contacts_ID` bool [T, 2] (left, right foot). For all: `ids`,
@@ -46,10 +54,7 @@ def write_npz(motion: Motion, stem: Path) -> list[Path]:
             arrays[f"uncertainty_{track.id}"] = track.uncertainty
     for person, contacts in contacts_by_person(motion).items():
         arrays[f"contacts_{person}"] = contacts
-    path = beside(stem, ".npz")
-    with whole_file(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    return [path]
+    return arrays
 
 
 def write_csv(motion: Motion, stem: Path) -> list[Path]:

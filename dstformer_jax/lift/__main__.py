@@ -4,11 +4,17 @@
 
 INPUT is a file or folder of one video; its format is found by content. Every input gives
 `DIR/<name>.<ending>` for each format. What is assumed (size of people, lens) stands in the files.
+
+    python -m dstformer_jax.lift INPUT... --output=DIR --task=action --weights=runs/ntu --every=3
+    python -m dstformer_jax.lift INPUT... --output=DIR --task=mesh --weights=runs/mesh --body=PATH
+
+name the actions that are seen (`.actions.json`, `.actions.csv`), or recover whole bodies
+(`.mesh.npz`, `.mesh.glb`), with a network that was trained for it.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,12 +22,17 @@ from pathlib import Path
 from dstformer_jax.body.motion import Motion
 from dstformer_jax.body.smoothing import one_euro, savitzky_golay
 from dstformer_jax.files.formats import FORMATS, WRITERS, read, write
-from dstformer_jax.inference import STARTER, load
+from dstformer_jax.files.meshes import write_meshes
+from dstformer_jax.inference import STARTER, Model, load
 from dstformer_jax.lift import Lifter, World, lift
+from dstformer_jax.lift.actions import Recogniser, write_actions
+from dstformer_jax.lift.meshes import body_of, recover
+from dstformer_jax.lift.tracks import prepare
 from dstformer_jax.lift.world import SPACES
 from dstformer_jax.view.page import write_page
 from dstformer_jax.view.video import write_video
 
+Task = Callable[[Motion, Path], tuple[list[Path], Sequence[str]]]  # -> files and notes
 VIEWS = {"html": write_page, "mp4": write_video, "gif": write_video}  # drawn beside the 2D input
 DEFAULT = "npz,html"
 
@@ -30,28 +41,83 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code: 0, or 2 when an input could not be lifted."""
     values = _parser().parse_args(arguments)
     try:
-        formats = _formats(values.formats)
-        world = World(values.height, values.focal, values.space, values.constant_bones)
-        model = load(values.weights)
-        lifter = Lifter(model, values.frames, values.overlap, not values.no_flip, values.batch)
+        _check_options(values)
+        task = {"pose": _poses, "action": _actions, "mesh": _meshes}[values.task](values)
         names = _names(values.inputs)
     except (ValueError, OSError) as error:
         return _fail(error)
     code = 0
     for path, name in zip(values.inputs, names, strict=True):
         try:
-            motion = _read(path, values)
-            smooth = _smoothing(values.smooth, motion.fps or 30.0)
-            lifted = lift(
-                motion, lifter, values.person, replace(world, smooth=smooth), not values.quiet
-            )
-            for file in _write(lifted, motion, values.output / name, formats):
-                print(file)
-            for note in lifted.notes:
+            files, notes = task(_read(path, values), values.output / name)
+            print(*files, sep="\n")
+            for note in notes:
                 print(f"  {note}")
         except (ValueError, OSError) as error:  # one bad file never stops the others
             code = _fail(error)
     return code
+
+
+def _check_options(values: argparse.Namespace) -> None:
+    """Refuses options that mean nothing to the task."""
+    for task, given in {
+        "pose": {"height": values.height, "constant-bones": values.constant_bones},
+        "action": {"every": values.every},
+        "mesh": {"body": values.body},
+    }.items():
+        for name, value in given.items():
+            if value and task != values.task:
+                raise ValueError(f"got --{name} with --task={values.task}, expected --task={task}")
+
+
+def _poses(values: argparse.Namespace) -> Task:
+    """Lifts joints."""
+    formats = _formats(values, DEFAULT, (*WRITERS, *VIEWS))
+    world = World(values.height, values.focal, values.space, values.constant_bones)
+    lifter = _lifter(values, load(values.weights))
+
+    def run(motion: Motion, stem: Path) -> tuple[list[Path], Sequence[str]]:
+        smooth = _smoothing(values.smooth, motion.fps or 30.0)
+        lifted = lift(
+            motion, lifter, values.person, replace(world, smooth=smooth), not values.quiet
+        )
+        return _write(lifted, motion, stem, formats), lifted.notes
+
+    return run
+
+
+def _actions(values: argparse.Namespace) -> Task:
+    """Names actions."""
+    formats = _formats(values, "json,csv", ("json", "csv"))
+    recognise = Recogniser(load(values.weights, head="action"))
+
+    def run(motion: Motion, stem: Path) -> tuple[list[Path], Sequence[str]]:
+        seen = prepare(motion, recognise.model.skeleton, values.person)
+        found = list(recognise(seen, values.every))
+        files = write_actions(found, seen, stem, formats)
+        whole = [each for each in found if each.clip.whole]
+        return files, [*seen.notes, *map(str, whole)]
+
+    return run
+
+
+def _meshes(values: argparse.Namespace) -> Task:
+    """Recovers bodies."""
+    formats = _formats(values, "npz,glb", ("npz", "glb"))
+    world = World(focal=values.focal, space=values.space)
+    lifter = _lifter(values, load(values.weights, head="mesh"))
+    body = body_of(lifter.model, values.body)
+
+    def run(motion: Motion, stem: Path) -> tuple[list[Path], Sequence[str]]:
+        seen = prepare(motion, lifter.model.skeleton, values.person)
+        people = recover(seen, lifter, body, world, not values.quiet)
+        return write_meshes(people, stem, formats), people.motion.notes
+
+    return run
+
+
+def _lifter(values: argparse.Namespace, model: Model) -> Lifter:
+    return Lifter(model, values.frames, values.overlap, not values.no_flip, values.batch)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,7 +136,13 @@ def _parser() -> argparse.ArgumentParser:
         default=STARTER,
         help="workdir of ours, PyTorch file, or hf://owner/repo/file [the package's]",
     )
-    add("--formats", default=DEFAULT, help=f"some of {endings} [{DEFAULT}]")
+    add("--task", choices=("pose", "action", "mesh"), default="pose", help="what to answer [pose]")
+    add(
+        "--formats",
+        help=f"some of {endings} [{DEFAULT}]; action: json, csv [both]; mesh: npz, glb [both]",
+    )
+    add("--body", type=Path, help="mesh: the body, .npz or data/mesh [that of the training]")
+    add("--every", type=float, metavar="SECONDS", help="action: also windows of so many seconds")
     add("--input-format", choices=list(FORMATS), help="format of the inputs [found by content]")
     add("--person", type=int, action="append", default=[], help="track id; repeat for more [all]")
     add("--fps", type=float, help="frames a second of the input [the file's, else 30]")
@@ -100,9 +172,9 @@ def _size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def _formats(text: str) -> list[str]:
+def _formats(values: argparse.Namespace, default: str, known: Sequence[str]) -> list[str]:
+    text = default if values.formats is None else values.formats
     chosen = [name.strip() for name in text.split(",") if name.strip()]
-    known = [*WRITERS, *VIEWS]
     if not chosen or not set(chosen) <= set(known):
         raise ValueError(f"got --formats={text!r}, expected some of {', '.join(known)}")
     return chosen

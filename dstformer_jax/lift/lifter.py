@@ -14,7 +14,7 @@ from dstformer_jax.body.skeleton import Skeleton
 from dstformer_jax.inference import Model
 from dstformer_jax.lift.online import Stream
 from dstformer_jax.lift.rates import rate_note, rate_ratio, resampled, restored
-from dstformer_jax.lift.windows import Blend, blend_weights, window_rows
+from dstformer_jax.lift.windows import Blend, batched, blend_weights, window_rows
 from dstformer_jax.lift.world import HEIGHT
 from dstformer_jax.tasks.metrics import centre
 
@@ -111,7 +111,7 @@ class Lifter:
         with tqdm(
             total=sum(map(len, timed)), unit=" frames", desc="lifting", disable=not progress
         ) as bar:
-            for windows in _batched(self._windows(timed), self.batch):
+            for windows in batched(self._windows(timed), self.batch):
                 answers = answer(windows, self._clips(windows))
                 for window, several in zip(windows, answers, strict=True):
                     for each in several:
@@ -160,18 +160,8 @@ class Lifter:
 def trained_frames(model: Model) -> int:
     """The longest clips that a model was trained on; its most where it does not say."""
     sources = model.info.get("config", {}).get("sources", {}).values()
-    return min(max((s["frames"] for s in sources if s), default=model.maxlen), model.maxlen)
-
-
-def _batched(windows: Iterator[Window], size: int) -> Iterator[list[Window]]:
-    batch: list[Window] = []
-    for window in windows:
-        batch.append(window)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    clips = model.info.get("clips") or {"frames": model.maxlen}
+    return min(max((s["frames"] for s in sources if s), default=clips["frames"]), model.maxlen)
 
 
 def _done(windows: list[Window], frames: int, motion: Motion, before: int) -> int:

@@ -1,6 +1,11 @@
 """Long motion through a network of fixed clip length: windows that overlap, blended."""
 
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
 import numpy as np
+
+Item = TypeVar("Item")
 
 
 def window_rows(length: int, frames: int, overlap: float = 0.5) -> np.ndarray:
@@ -47,6 +52,18 @@ def blend_weights(frames: int, overlap: float = 0.5) -> np.ndarray:
         return np.ones(frames, np.float32)
     phase = np.pi * (np.arange(frames) + 0.5) / frames
     return np.maximum(np.sin(phase) ** 4, 1e-4).astype(np.float32)
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items in lists of `size`, the last one perhaps shorter."""
+    batch: list[Item] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 class Blend:

@@ -6,6 +6,7 @@ unless they are given, and every assumption is noted in the motion.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,15 @@ SIZE_SECONDS = 2.0  # over which a person's size in the image is taken as one
 SPACES = ("local", "camera", "world")
 UPRIGHT = 0.9  # legs this straight (hip to ankle over their length) belong to a standing person
 CAMERA_TO_WORLD = np.diag([1.0, -1.0, -1.0])  # x right, y up, z towards the viewer
+
+
+class Placed(NamedTuple):
+    """Poses [T, J, 3] in metres, the rotation [3, 3] of their axes, what these are, and notes."""
+
+    poses: list[np.ndarray]
+    turn: np.ndarray
+    axes: str
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -60,42 +70,50 @@ class World:
           lifted: root-relative poses in camera axes and pixels (`Lifter`).
           seen: the 2D tracks that they were lifted from.
         """
-        if self.space is None:
-            several = len(lifted.tracks) > 1
-            return replace(self, space="world" if several else "local")(lifted, seen)
-        notes = [*lifted.notes, *self._assumptions(seen)]
         height = self.height or HEIGHT
+        notes = list(lifted.notes)
+        if self.height is None:
+            notes.append(f"Scale: people of {HEIGHT:g} m with mean adult proportions are assumed.")
         sizes = [metres_per_pixel(t.points, lifted.skeleton, height, lifted.fps) for t in lifted]
         poses = [t.points * size[:, None, None] for t, size in zip(lifted, sizes, strict=True)]
         if self.constant_bones:
             poses = [constant_bones(pose, lifted.skeleton) for pose in poses]
-        if self.space != "local":
+        placed = self.place(poses, seen)
+        poses = [self.smooth(pose) for pose in placed.poses] if self.smooth else placed.poses
+        tracks = tuple(
+            _track(track, pose, size)
+            for track, pose, size in zip(lifted, poses, sizes, strict=True)
+        )
+        notes = (*notes, *placed.notes)
+        return replace(lifted, tracks=tracks, unit="m", axes=placed.axes, notes=notes)
+
+    def place(self, poses: list[np.ndarray], seen: Motion) -> Placed:
+        """Where people stand, in the wanted space.
+
+        Args:
+          poses: root-relative joints [T, J, 3] in metres and camera axes.
+          seen: the 2D tracks of the same people and frames.
+        """
+        space = self.space or ("world" if len(poses) > 1 else "local")
+        notes, turn = self._assumptions(space, seen), np.eye(3)
+        if space != "local":
             focal, centre = self._lens(seen)
             poses = [
                 pose + camera_position(pose, track.motion, focal, centre)[:, None]
                 for pose, track in zip(poses, seen, strict=True)
             ]
-        if self.space != "camera":
-            turn, standing = upright(poses, lifted.skeleton)
+        if space != "camera":
+            turn, standing = upright(poses, seen.skeleton)
             if not standing:
                 notes.append("Nobody stands upright: the camera is taken as level.")
-            poses = [pose @ (turn @ CAMERA_TO_WORLD).T for pose in poses]
-            poses = self._floored(poses, lifted, height)
-        if self.smooth:
-            poses = [self.smooth(pose) for pose in poses]
-        tracks = [
-            _track(track, pose, size)
-            for track, pose, size in zip(lifted, poses, sizes, strict=True)
-        ]
-        axes = "camera" if self.space == "camera" else "world"
-        return replace(lifted, tracks=tuple(tracks), unit="m", axes=axes, notes=tuple(notes))
+            turn = turn @ CAMERA_TO_WORLD
+            poses = self._floored([pose @ turn.T for pose in poses], seen, space)
+        return Placed(poses, turn, "camera" if space == "camera" else "world", tuple(notes))
 
-    def _assumptions(self, seen: Motion) -> list[str]:
+    def _assumptions(self, space: str, seen: Motion) -> list[str]:
         """What is taken for granted, in sentences."""
         notes = []
-        if self.height is None:
-            notes.append(f"Scale: people of {HEIGHT:g} m with mean adult proportions are assumed.")
-        if self.space == "local":
+        if space == "local":
             return notes
         if self.focal is None:
             notes.append(
@@ -115,14 +133,15 @@ class World:
             size = np.maximum(np.max([t.points.max((0, 1)) for t in seen], axis=0), 1.0)
         return self.focal or FOCAL * float(size.max()), size / 2
 
-    def _floored(self, poses: list[np.ndarray], lifted: Motion, height: float) -> list[np.ndarray]:
+    def _floored(self, poses: list[np.ndarray], seen: Motion, space: str) -> list[np.ndarray]:
         """Feet on y = 0: of a local pose in every frame, in the world the lowest over time."""
-        ankles = [lifted.skeleton.index(f"{side}_ankle") for side in ("left", "right")]
+        height = self.height or HEIGHT
+        ankles = [seen.skeleton.index(f"{side}_ankle") for side in ("left", "right")]
         lowest = [pose[:, ankles, 1].min(1) - ANKLE * height for pose in poses]
-        if self.space == "world":
+        if space == "world":
             floor = float(np.percentile(np.concatenate(lowest), 10))
             return [pose - np.array([0, floor, 0]) for pose in poses]
-        window = _odd(0.3 * lifted.fps)
+        window = _odd(0.3 * seen.fps)
         down = [savitzky_golay(low, window, 1) if window > 1 else low for low in lowest]
         return [
             pose - np.stack([np.zeros_like(d), d, np.zeros_like(d)], -1)[:, None]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dstformer_jax.body.geometry import flip
-from dstformer_jax.data.sources import SourceData
+from dstformer_jax.data.sources import Source, SourceData
 from dstformer_jax.models.heads_action import Absent
 from dstformer_jax.tasks import losses, metrics
 from dstformer_jax.tasks.base import Batch, Outputs, Reduce, Rows
@@ -26,7 +26,7 @@ class Action:
       hidden: width of the head's hidden layer; 0: one linear layer, a linear probe.
       dropout: of the representation.
       absent: "zeros" averages absent people in (official), "masked" leaves them out.
-      classes: names in label order; filled by `with_data`.
+      classes, clips: names in label order, and how tested clips are made; filled by `with_data`.
     """
 
     terms: tuple[str, ...] = ("cross_entropy",)
@@ -35,6 +35,7 @@ class Action:
     dropout: float = 0.5
     absent: Absent = "zeros"
     classes: tuple[str, ...] = ()
+    clips: Source | None = None
     head: str = "action"
     best: tuple[str, str] = ("top1", "max")
 
@@ -59,7 +60,8 @@ class Action:
         sources = [*train, *tests]
         names = class_names(sources, self.num_classes)
         check_trained(names, train, tests)
-        return dataclasses.replace(self, num_classes=len(names), classes=names)
+        clips = sources[len(train) if tests else 0].source
+        return dataclasses.replace(self, num_classes=len(names), classes=names, clips=clips)
 
     @property
     def head_settings(self) -> dict[str, Any]:
@@ -74,7 +76,12 @@ class Action:
     @property
     def info(self) -> dict[str, Any]:
         """What a checkpoint says of the task."""
-        return {"classes": list(self.classes)}
+        info: dict[str, Any] = {"classes": list(self.classes)}
+        if self.clips:
+            crop = self.clips.crop and list(self.clips.crop)
+            frames, persons = self.clips.frames, self.clips.persons
+            info["clips"] = {"frames": frames, "persons": persons, "crop": crop}
+        return info
 
     def inputs(self, batch: Batch) -> dict[str, jax.Array]:
         """Further inputs of the head."""

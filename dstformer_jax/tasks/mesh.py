@@ -49,7 +49,7 @@ class Mesh:
       dropout: of the representation.
       compare: "l1" | "mse", how pose, theta and shape are compared (official loss_type).
       form, span, use_representation, smooth: of the refiner, see `models.heads_mesh.MeshRefiner`.
-      model, mean_pose, mean_shape: filled by `with_data`.
+      model, frames, mean_pose, mean_shape: filled by `with_data`.
       head: "mesh" | "refiner".
     """
 
@@ -64,6 +64,7 @@ class Mesh:
     use_representation: bool = True
     smooth: int = 0
     model: BodyModel | None = None
+    frames: int = 0
     mean_pose: tuple[float, ...] = ()
     mean_shape: tuple[float, ...] = ()
     head: str = "mesh"
@@ -96,7 +97,11 @@ class Mesh:
         bodies.check_body(body, self.body, [*train, *tests], self.head == "refiner")
         pose, shape = bodies.means_of(body, self.body, self.means, train)
         return dataclasses.replace(
-            self, model=body, mean_pose=tuple(pose.tolist()), mean_shape=tuple(shape.tolist())
+            self,
+            model=body,
+            frames=max(item.source.frames for item in train),
+            mean_pose=tuple(pose.tolist()),
+            mean_shape=tuple(shape.tolist()),
         )
 
     @property
@@ -128,7 +133,8 @@ class Mesh:
     @property
     def info(self) -> dict[str, Any]:
         """What a checkpoint says of the task."""
-        return {"body": {"path": self.body, "bones": list(self.body_model.bone_names)}}
+        body = {"path": self.body, "bones": list(self.body_model.bone_names)}
+        return {"body": body, "clips": {"frames": self.frames}}
 
     def inputs(self, batch: Batch) -> dict[str, jax.Array]:
         """Another method's answer, as the camera sees it, for the refiner."""
