@@ -99,7 +99,7 @@ class Mesh:
         return dataclasses.replace(
             self,
             model=body,
-            frames=max(item.source.frames for item in train),
+            frames=max((item.source.frames for item in train), default=0),
             mean_pose=tuple(pose.tolist()),
             mean_shape=tuple(shape.tolist()),
         )

@@ -195,7 +195,10 @@ def test_labels_that_do_not_fit_are_named(tmp_path):
     renamed = opened(
         tmp_path, [gesture(5, 1).__class__(**{**vars(gesture(5, 1)), "label": 2})], "x"
     )
-    assert Action().with_data([train], [train]).num_classes == 3
+    task = Action().with_data([train], [train])
+    assert task.num_classes == 3
+    clips = {"frames": train.source.frames, "persons": train.source.persons}
+    assert clips.items() <= task.info["clips"].items()  # how `lift` makes them
     with pytest.raises(ValueError, match=r"label 2 of 'g2'.*expected 0 to 1"):
         Action(num_classes=2).with_data([train], [])
     with pytest.raises(ValueError, match="class 'gesture3' in source 'novel'"):

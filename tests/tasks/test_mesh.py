@@ -183,6 +183,7 @@ def test_vertex_errors_are_relative_to_the_root(body):
 def test_targets_are_the_body_that_the_input_shows(folder, body):
     """x and y of the posed target, up to the crop, are the input motion: views and mirrors too."""
     built = experiment.build(config_of(folder))
+    assert built.info["clips"] == {"frames": 6}
     _, batch = next(iter(pipeline.batches(built.plan, built.data, feed="numpy")))
     assert 0 < batch["mirrored"].sum() < 8
     turns, shape = jax.jit(lambda b: bodies.seen(body, b))(
