@@ -134,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--weights",
         default=STARTER,
-        help="workdir of ours, PyTorch file, or hf://owner/repo/file [the package's]",
+        help="workdir of ours, PyTorch file, or hf://owner/repo/file [for poses the package's]",
     )
     add("--task", choices=("pose", "action", "mesh"), default="pose", help="what to answer [pose]")
     add(
