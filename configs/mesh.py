@@ -68,7 +68,6 @@ def _task() -> ConfigDict:
             "form": "mlp",  # refiner: mlp (paper) | conv (official)
             "span": 1,  # refiner, mlp: frames of the initial answer that a frame sees, odd
             "use_representation": True,  # refiner: False takes E away
-            "smooth": 0,  # refiner: frames of a filter over its answer, odd; 0: none, as published
         }
     )
 
@@ -151,9 +150,10 @@ def _how(config: Settings, how: str, where: str) -> None:
 def _refine(config: Settings, where: str) -> None:
     """Another method's answer as the head's input."""
     config.task.update({"head": "refiner", "dropout": 0.5})
+    config.task.smooth = 0  # frames of a filter over its answer, odd; 0: none, as published
     if where == "body":
         # Narrower than the 186 numbers of a pose it could not take its noise away; nine frames
-        # of the answer tell noise and hanging from motion.
+        # of the answer tell noise and hanging from motion; the filter takes what trembles.
         config.task.update({"hidden": 512, "span": 9, "dropout": 0.1, "smooth": 5})
     for settings in (*config.sources.values(), *config.eval.sources.values()):
         if settings.frames > 1:  # images stay 512 a batch
