@@ -5,6 +5,7 @@ model = load("runs/mocap")            # a workdir of ours, or a PyTorch file
 pose = model.lift(motion)             # [B, T, J, 3] -> [B, T, J, 3]
 """
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -174,7 +175,8 @@ def load(
     Args:
       path: a workdir of ours (its best checkpoint, else its last), or a PyTorch or safetensors
         file, whose sizes are read from its shapes, which may lie on the hub
-        (`hf://owner/repo/file`); by default the weights in the package.
+        (`hf://owner/repo/file`); by default the weights in the package. A file
+        `<its stem>.calibration.json` beside it (`lift.calibration`) becomes `info["calibration"]`.
       batch_size: most clips computed at once.
       head: "pose", which networks for other tasks carry along; else the checkpoint's own ("action",
         "mesh", ...), whose answers `Model.run` gives.
@@ -199,6 +201,9 @@ def load(
         batch_stats.pop("head", None)
     model = {**info["model"], **overrides}
     info = {**info, "model": model}
+    beside = Path(path).with_suffix(".calibration.json")
+    if beside.is_file():
+        info["calibration"] = json.loads(beside.read_text())
     network = build_network(model, head, settings)
     return Model(network, params, info, batch_size, batch_stats)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from dstformer_jax.body.motion import Motion
 from dstformer_jax.files.formats import read
 from dstformer_jax.inference import STARTER, Model, load
+from dstformer_jax.lift.calibration import calibrated
 from dstformer_jax.lift.lifter import Lifter
 from dstformer_jax.lift.tracks import prepare
 from dstformer_jax.lift.world import World
@@ -38,8 +39,10 @@ def lift(
 
     Returns:
       tracks of the network's joints in metres. Confidence is that of the detections, 0.05 where a
-      joint was not detected; `uncertainty` is the spread between the answers of overlapping windows
-      and mirrored input, in metres; `notes` say what was assumed.
+      joint was not detected. `uncertainty` is the error to be expected of a joint relative to the
+      root, in metres, where a calibration comes with the weights and holds for the lifter's
+      settings; else the spread between the answers of overlapping windows and mirrored input.
+      `notes` say which of both, and what was assumed.
 
     Raises:
       ValueError: 3D input, nobody in it, or a network of other joints.
@@ -52,4 +55,4 @@ def lift(
     if any(track.points.shape[-1] != 2 for track in motion):
         raise ValueError(f"{motion.source or 'motion'}: got 3D motion, expected 2D keypoints")
     seen = prepare(motion, lifter.model.skeleton, people)
-    return (world or World())(lifter(seen, progress), seen)
+    return calibrated((world or World())(lifter(seen, progress), seen), lifter)

@@ -14,6 +14,7 @@ from dstformer_jax.body.skeleton import Skeleton
 from dstformer_jax.inference import Model
 from dstformer_jax.lift.online import Stream
 from dstformer_jax.lift.rates import rate_note, rate_ratio, resampled, restored
+from dstformer_jax.lift.tracks import bridged
 from dstformer_jax.lift.windows import Blend, batched, blend_weights, window_rows
 from dstformer_jax.lift.world import HEIGHT
 from dstformer_jax.tasks.metrics import centre
@@ -129,13 +130,14 @@ class Lifter:
         """One person's frames, lifted as they come; see `lift.online.Stream`."""
         return Stream(self, skeleton, look_ahead, height)
 
-    def _windows(self, motion: Motion) -> Iterator[Window]:
+    def _windows(self, people: Motion) -> Iterator[Window]:
         """Every window of every track, normalised as in training."""
-        for number, track in enumerate(motion):
+        for number, track in enumerate(people):
+            motion = bridged(track.motion)
             for rows in window_rows(len(track), self.window, self.overlap):
-                clip = track.motion[rows]
+                clip = motion[rows]
                 seen = clip[..., 2:] > 0
-                normal, box = self.model.normaliser.encode(clip, motion.size)
+                normal, box = self.model.normaliser.encode(clip, people.size)
                 yield Window(number, rows, np.where(seen, normal, 0), box)
 
     def _clips(self, windows: list[Window]) -> np.ndarray:

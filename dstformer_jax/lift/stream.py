@@ -21,7 +21,7 @@ import json
 import socket
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -125,17 +125,33 @@ def _write(answers: Iterable[dict[str, Any]], output: Any) -> None:
     output.flush()
 
 
-def latency(stream: Stream, frames: int, seed: int = 0) -> np.ndarray:
-    """Seconds of each of some random frames, after the first, which compiles: [frames]."""
+def latency(
+    stream: Stream,
+    frames: int,
+    seed: int = 0,
+    first: int = 0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> np.ndarray:
+    """Seconds of each of some random frames, [frames], once everything is compiled.
+
+    Frames are pushed until one is answered, which compiles, before the clock is looked at.
+
+    Args:
+      stream: takes the frames.
+      frames: how many are timed.
+      seed: of the places.
+      first: number of the first frame, after those that the stream has had.
+      clock: seconds; `time.process_time` counts those of the processor.
+    """
     rng = np.random.default_rng(seed)
     place = rng.uniform(100, 500, (stream.skeleton.num_joints, 2))
     seconds = []
-    for frame in range(frames + 1):
+    for frame in range(first, first + stream.look_ahead + frames + 1):
         place = place + rng.normal(0, 2, place.shape)
-        start = time.perf_counter()
+        start = clock()
         stream.push(frame, np.concatenate([place, np.ones((len(place), 1))], axis=-1))
-        seconds.append(time.perf_counter() - start)
-    return np.array(seconds[1:])
+        seconds.append(clock() - start)
+    return np.array(seconds[stream.look_ahead + 1 :])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -22,7 +22,7 @@ def prepare(motion: Motion, skeleton: Skeleton, people: Collection[int] = ()) ->
     - A track seen in fewer than 10 frames, and in fewer than a tenth of those of the longest, is
       dropped; so is one that shows fewer than 6 joints in most of its frames, where another shows
       more.
-    - Missing joints and frames are zeros, as the masks of training make them.
+    - Missing joints and frames are zeros with confidence 0; `bridged` is what the network gets.
 
     Args:
       motion: 2D detections.
@@ -90,6 +90,23 @@ def _renamed(parts: list[Track], known: Collection[int]) -> list[Track]:
             name, free = free, free + 1
         taken.add(part.id)
         out.append(replace(part, id=name))
+    return out
+
+
+def bridged(motion: np.ndarray) -> np.ndarray:
+    """Motion [T, J, 3] with straight lines over time, confidence too, where joints are missing.
+
+    Only between sightings: what comes before the first or after the last one of a joint stays as it
+    is. Missing joints that enter the network as zeros, as the masks of its training make them, are
+    found as well as these for some frames, but much worse for 30 (docs/lift/gaps.md).
+    """
+    out, times = motion.copy(), np.arange(len(motion))
+    missing = motion[..., 2] <= 0
+    for joint in np.flatnonzero(missing.any(0) & ~missing.all(0)):
+        known = np.flatnonzero(~missing[:, joint])
+        rows = times[known[0] : known[-1] + 1]
+        for channel in range(3):
+            out[rows, joint, channel] = np.interp(rows, known, motion[known, joint, channel])
     return out
 
 

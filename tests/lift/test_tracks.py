@@ -5,7 +5,7 @@ import pytest
 
 from dstformer_jax.body.motion import Motion, Track
 from dstformer_jax.body.skeleton import COCO17, H36M17
-from dstformer_jax.lift.tracks import prepare
+from dstformer_jax.lift.tracks import bridged, prepare
 
 
 def track(number: int, seen: list[bool] | np.ndarray, start: int = 0) -> Track:
@@ -77,3 +77,15 @@ def test_unknown_rates_are_assumed_and_noted():
 def test_nobody_is_an_error():
     with pytest.raises(ValueError, match="no frame with a person"):
         prepare(motion(track(0, [0] * 20)), H36M17)
+
+
+def test_bridges_are_straight_lines_between_sightings_alone():
+    motion = np.zeros((6, 3, 3), np.float32)
+    motion[1, 0], motion[4, 0] = (10, 20, 1), (40, 50, 0.4)  # seen twice
+    motion[3, 1] = (7, 8, 0.9)  # once
+    filled = bridged(motion)
+    np.testing.assert_allclose(filled[1:5, 0, 0], [10, 20, 30, 40], rtol=1e-6)
+    np.testing.assert_allclose(filled[1:5, 0, 2], [1, 0.8, 0.6, 0.4], rtol=1e-6)
+    filled[1:5, 0] = 0
+    motion[1:5, 0] = 0
+    np.testing.assert_array_equal(filled, motion)
