@@ -105,7 +105,7 @@ def _row(name: str, motion: Motion, lifter: Lifter) -> Row:
         "frames": len(track),
         "overlap": lifter.overlap,
         "seam ratio": f"{ratio:.3f}",
-        "elsewhere": f"{low:.3f} to {high:.3f}",
+        "elsewhere": f"{low:.3f} to {high:.3f}" if low > 0 else "too short",
         "within 5 %": "yes" if abs(ratio - 1) <= ALLOWED else "no",
         "frames/s": f"{len(track) / seconds:.0f}",
         "frames per cpu second": f"{len(track) / cpu:.0f}",

@@ -19,7 +19,7 @@ LAYOUTS = ("h36m17", "coco17", "halpe26", "body25")
 GAP, JOINTS_MISSING = 10, 0.05  # frames, share
 ABOUT = (
     "Expected error a s^b + c of the spread s of flips and overlapping windows, in metres, least "
-    "squares on every joint of {fit} (people {fitted}), checked on {check} (people {checked}). "
+    "squares on {fit} (people {fitted}), checked on {check} (people {checked}). "
     "{frames} frames; a twentieth of all joints and a gap of 10 frames in every sequence are "
     "missing. Deciles are of the predicted error, on the people of the check alone."
 )
