@@ -79,8 +79,8 @@ class Calibration:
         values: Mapping[str, Any] | None = lifter.model.info.get("calibration")
         if not values:
             return None
-        curves = (Curve(*(float(values[name][k]) for k in "abc")) for name in ("seen", "missing"))
-        found = cls(*curves, values["flip"], values["overlap"], values["frames"])
+        seen, missing = (Curve(**values[name]) for name in ("seen", "missing"))
+        found = cls(seen, missing, values["flip"], values["overlap"], values["frames"])
         same = (found.flip, found.overlap, found.frames) == _settings(lifter)
         return found if same else None
 
@@ -89,8 +89,8 @@ class Calibration:
         cls, lifter: Lifter, spread: np.ndarray, error: np.ndarray, missing: np.ndarray
     ) -> Calibration:
         """Of joints [N]: spread and error in metres, and whether the joint was missing."""
-        curves = (Curve.fit(spread[rows], error[rows]) for rows in (~missing, missing))
-        return cls(*curves, *_settings(lifter))
+        seen, unseen = (Curve.fit(spread[rows], error[rows]) for rows in (~missing, missing))
+        return cls(seen, unseen, *_settings(lifter))
 
     def __call__(self, spread: np.ndarray, confidence: np.ndarray) -> np.ndarray:
         """Expected error in metres of joints with this spread, both of one shape."""
