@@ -144,7 +144,7 @@ def _curves(found: Calibration, fit: Joints, check: Joints) -> list[Row]:
 def rank_correlation(left: np.ndarray, right: np.ndarray) -> float:
     """Spearman's, of numbers without ties."""
     ranks = np.stack([np.argsort(np.argsort(each)) for each in (left, right)])
-    return float(np.corrcoef(ranks)[0, 1])
+    return float(np.asarray(np.corrcoef(ranks))[0, 1])
 
 
 def write_constants(found: Calibration, path: Path, lifter: Lifter) -> None:
