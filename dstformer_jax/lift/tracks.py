@@ -11,6 +11,7 @@ from dstformer_jax.body.skeleton import Skeleton
 FPS = 30.0  # taken where a file does not say
 MAX_GAP = 2.0  # seconds without a person that still are one track
 FEW_FRAMES, SMALL_SHARE = 10, 0.1  # a track short by both rules is dropped
+MASKED = 5  # frames: the longest run that the masks of training make now and then
 FEW_JOINTS = 6  # a track that mostly shows fewer is dropped
 
 
@@ -94,19 +95,22 @@ def _renamed(parts: list[Track], known: Collection[int]) -> list[Track]:
 
 
 def bridged(motion: np.ndarray) -> np.ndarray:
-    """Motion [T, J, 3] with straight lines over time, confidence too, where joints are missing.
+    """Motion [T, J, 3] as the network is to see it: its long gaps bridged by straight lines.
 
-    Only between sightings: what comes before the first or after the last one of a joint stays as it
-    is. Missing joints that enter the network as zeros, as the masks of its training make them, are
-    found as well as these for some frames, but much worse for 30 (docs/lift/gaps.md).
+    Up to MASKED frames a joint that is missing stays zeros, exactly as the masks of the training
+    make it. Longer gaps the training never makes: there zeros are much worse than lines between the
+    sightings, confidence too (docs/lift/gaps.md). What comes before the first sighting of a joint
+    or after its last stays as it is.
     """
-    out, times = motion.copy(), np.arange(len(motion))
+    out = motion.copy()
     missing = motion[..., 2] <= 0
     for joint in np.flatnonzero(missing.any(0) & ~missing.all(0)):
         known = np.flatnonzero(~missing[:, joint])
-        rows = times[known[0] : known[-1] + 1]
-        for channel in range(3):
-            out[rows, joint, channel] = np.interp(rows, known, motion[known, joint, channel])
+        for place in np.flatnonzero(np.diff(known) > MASKED + 1):
+            first, last = known[place], known[place + 1]
+            share = (np.arange(first, last) - first) / (last - first)
+            ends = motion[first, joint], motion[last, joint]
+            out[first:last, joint] = ends[0] + share[:, None] * (ends[1] - ends[0])
     return out
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from dstformer_jax.body.motion import Motion, Track
 from dstformer_jax.body.skeleton import COCO17, H36M17
-from dstformer_jax.lift.tracks import bridged, prepare
+from dstformer_jax.lift.tracks import MASKED, bridged, prepare
 
 
 def track(number: int, seen: list[bool] | np.ndarray, start: int = 0) -> Track:
@@ -79,13 +79,20 @@ def test_nobody_is_an_error():
         prepare(motion(track(0, [0] * 20)), H36M17)
 
 
-def test_bridges_are_straight_lines_between_sightings_alone():
-    motion = np.zeros((6, 3, 3), np.float32)
-    motion[1, 0], motion[4, 0] = (10, 20, 1), (40, 50, 0.4)  # seen twice
+def test_long_gaps_are_straight_lines_between_sightings_alone():
+    motion = np.zeros((MASKED + 5, 3, 3), np.float32)
+    motion[1, 0], motion[MASKED + 3, 0] = (10, 20, 1), (73, 50, 0.3)  # seen twice
     motion[3, 1] = (7, 8, 0.9)  # once
     filled = bridged(motion)
-    np.testing.assert_allclose(filled[1:5, 0, 0], [10, 20, 30, 40], rtol=1e-6)
-    np.testing.assert_allclose(filled[1:5, 0, 2], [1, 0.8, 0.6, 0.4], rtol=1e-6)
-    filled[1:5, 0] = 0
-    motion[1:5, 0] = 0
+    between = slice(1, MASKED + 4)
+    for channel, ends in enumerate(((10, 73), (20, 50), (1, 0.3))):
+        expected = np.linspace(*ends, MASKED + 3)
+        np.testing.assert_allclose(filled[between, 0, channel], expected, rtol=1e-5)
+    filled[between, 0] = motion[between, 0]
     np.testing.assert_array_equal(filled, motion)
+
+
+def test_short_gaps_stay_as_the_masks_of_training_make_them():
+    motion = np.ones((MASKED + 2, 2, 3), np.float32)
+    motion[1:-1] = 0
+    np.testing.assert_array_equal(bridged(motion), motion)

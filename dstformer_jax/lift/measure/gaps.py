@@ -12,7 +12,7 @@ from dstformer_jax.lift.measure.report import Report
 from dstformer_jax.tasks.metrics import centre
 
 LENGTHS = (1, 5, 10, 30)
-SHIPPED = "2D interpolated (shipped)"
+SHIPPED = "2D interpolated (lift, of gaps beyond 5 frames)"
 ABOUT = (
     "MPJPE in mm at the missing joints alone, by what the network gets in their place: the 2D "
     "interpolated over time, with the interpolated confidence or with confidence 0; zeros as the "
@@ -122,7 +122,7 @@ def held(motion: np.ndarray, missing: np.ndarray) -> np.ndarray:
 IN_3D = "zeros, then the 3D interpolated"
 WAYS = {
     SHIPPED: interpolated,
-    "zeros, as the masks of training": blank,
+    "zeros, as the masks of training (lift, up to 5)": blank,
     "2D interpolated, confidence 0": unsure,
     "last 2D held": held,
     IN_3D: blank,
