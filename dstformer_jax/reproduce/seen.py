@@ -57,4 +57,4 @@ def draw_seen(study: Study, scale: Scale, grid: Grid, path: Path) -> Path | None
     if not series:
         return None
     label = "field of view, degrees (0: orthographic)"
-    return lines(series, path, label, "MPJPE, mm", title=study.title)
+    return lines(series, path, label, "MPJPE, mm", title="Error behind lenses, by training")
