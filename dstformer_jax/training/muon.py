@@ -17,9 +17,8 @@ def muon(
 ) -> optax.GradientTransformation:
     """Muon for every matrix, AdamW without decay for all else.
 
-    The numbers are those of one matrix after another, as `optax.contrib.muon` has them; a step of
-    some dozen stacked products in the place of a thousand small ones keeps an accelerator busy and
-    takes half the time of a processor.
+    The numbers are those of one matrix after another, as `optax.contrib.muon` has them, of some
+    dozen stacked products in the place of a thousand small ones.
 
     Args:
       decayed: a tree like the parameters of bools, which of them decay; None: all matrices.
