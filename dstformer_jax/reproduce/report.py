@@ -35,6 +35,31 @@ class Number(Protocol):
         ...
 
 
+class Computed:
+    """A number of a method that no cell trains; subclasses say where its metrics come from."""
+
+    method: str
+    metric: str
+
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        """Nothing is trained."""
+        return ()
+
+    def metrics(self, grid: Grid) -> Mapping[str, float] | None:
+        """Every metric of the method; None where the data are not prepared."""
+        raise NotImplementedError
+
+    def shown(self, grid: Grid) -> str:
+        """The value with one decimal."""
+        return "".join(f"{value:.1f}" for *_, value in self.lines(grid)) or NOT_RUN
+
+    def lines(self, grid: Grid) -> list[tuple[int, str, str, float]]:
+        """One line, where the data are prepared."""
+        found = self.metrics(grid)
+        return [] if found is None else [(0, self.method, self.metric, found[self.metric])]
+
+
 @dataclass(frozen=True)
 class Measure:
     """One number of a table: a metric of cells that differ in the seed alone.

@@ -11,7 +11,7 @@ from typing import Any
 from dstformer_jax.inference import load
 from dstformer_jax.reproduce.cells import Cell
 from dstformer_jax.reproduce.engine import Grid
-from dstformer_jax.reproduce.report import NOT_RUN, Entry, Study
+from dstformer_jax.reproduce.report import Computed, Entry, Study
 from dstformer_jax.reproduce.ridge import fit_ridge
 from dstformer_jax.reproduce.seen import SEEN
 from dstformer_jax.training import experiment
@@ -30,26 +30,16 @@ SHIPPED = "the shipped weights"
 
 
 @dataclass(frozen=True)
-class Tested:
+class Tested(Computed):
     """An error in mm of a method, on test sources of the shipped weights' recipe."""
 
     method: str
     metric: str
 
-    @property
-    def needs(self) -> tuple[Cell, ...]:
-        """No cell: nothing is trained by steps."""
-        return ()
-
-    def shown(self, grid: Grid) -> str:
-        """The error; averages of the mirrored input too."""
-        return "".join(f"{value:.1f}" for *_, value in self.lines(grid)) or NOT_RUN
-
-    def lines(self, grid: Grid) -> list[tuple[int, str, str, float]]:
-        """One line, where the data are prepared."""
-        if grid.missing([Cell(f"configs/pretrain.py:{TEST}")]):
-            return []
-        return [(0, self.method, self.metric, errors(grid.data, self.method)[self.metric])]
+    def metrics(self, grid: Grid) -> Mapping[str, float] | None:
+        """Those of `errors`, averages of the mirrored input too."""
+        missing = grid.missing([Cell(f"configs/pretrain.py:{TEST}")])
+        return None if missing else errors(grid.data, self.method)
 
 
 @lru_cache

@@ -22,7 +22,7 @@ from dstformer_jax.data.sources import SourceData
 from dstformer_jax.models.heads_mesh import Prediction, prediction
 from dstformer_jax.reproduce.cells import Cell
 from dstformer_jax.reproduce.engine import Grid
-from dstformer_jax.reproduce.report import NOT_RUN
+from dstformer_jax.reproduce.report import Computed
 from dstformer_jax.tasks import metrics
 from dstformer_jax.training import experiment
 from dstformer_jax.training.evaluate import Evaluator
@@ -57,7 +57,7 @@ MEAN, TURNED = "mean body", "mean body, turned as the true one"
 
 
 @dataclass(frozen=True)
-class Untrained:
+class Untrained(Computed):
     """An error of a method that learns nothing, on the test source of a cell of the mesh task.
 
     method: MEAN | TURNED | one of FILTERS. Filters see whole sequences of rotations as matrices;
@@ -68,21 +68,10 @@ class Untrained:
     method: str
     metric: str
 
-    @property
-    def needs(self) -> tuple[Cell, ...]:
-        """Nothing is trained."""
-        return ()
-
-    def shown(self, grid: Grid) -> str:
-        """The error, in mm."""
-        return "".join(f"{value:.1f}" for *_, value in self.lines(grid)) or NOT_RUN
-
-    def lines(self, grid: Grid) -> list[tuple[int, str, str, float]]:
-        """One line, where the data are prepared."""
-        if grid.missing([self.cell]):
-            return []
-        errors = untrained_errors(self.cell, grid.data, self.method)
-        return [(0, self.method, self.metric, errors[self.metric])]
+    def metrics(self, grid: Grid) -> Mapping[str, float] | None:
+        """Those of `untrained_errors`."""
+        missing = grid.missing([self.cell])
+        return None if missing else untrained_errors(self.cell, grid.data, self.method)
 
 
 @lru_cache
