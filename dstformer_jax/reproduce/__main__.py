@@ -15,6 +15,7 @@ from pathlib import Path
 from dstformer_jax.reproduce import (
     ablations,
     bodies,
+    curves,
     embeddings,
     figures,
     fusion,
@@ -34,6 +35,7 @@ STUDIES: dict[str, Callable[[Scale, int], Study]] = {
     **ablations.TABLES,
     "table3": bodies.table3,
     **recognition.STUDIES,
+    "curves": curves.curves,
     "figure3": figures.figure3,
     "figure4": fusion.figure4,
     "figure5": fusion.figure5,
@@ -52,6 +54,7 @@ DRAWINGS: dict[str, Drawing] = {
     "figure6": embeddings.draw_figure6,
     "figure7": figures.draw_figure7,
     "few": recognition.draw_few,
+    "curves": curves.draw_curves,
     "pose3d": figures.draw_figure3,
     "seen": seen.draw_seen,
 }

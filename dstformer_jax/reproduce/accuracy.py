@@ -20,11 +20,13 @@ Lines = list[tuple[int, str, str, float]]
 class Accuracy:
     """Top-1 in percent with Wilson's 95 % interval, over the clips of all folds together.
 
-    folds: the cells of every seed, a tuple a fold. source: the test source.
+    folds: the cells of every seed, a tuple a fold. source: the test source. at: which evaluation,
+    -1 is the last.
     """
 
     folds: tuple[tuple[Cell, ...], ...]
     source: str
+    at: int = -1
 
     @property
     def needs(self) -> tuple[Cell, ...]:
@@ -49,7 +51,7 @@ class Accuracy:
     def _scores(self, grid: Grid) -> list[tuple[int, Score]]:
         pooled = []
         for number, cells in enumerate(zip(*self.folds, strict=True)):
-            found = [result.metrics for cell in cells if (result := grid.result(cell))]
+            found = [result.history[self.at] for cell in cells if (result := grid.result(cell))]
             if len(found) == len(cells):
                 clips = [metrics[self._name("clips")] for metrics in found]
                 right = [

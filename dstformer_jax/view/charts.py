@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Told apart by colour-blind readers; each with a marker and a dash of its own for grey prints.
@@ -46,22 +47,58 @@ def lines(
     """
     figure = Figure(figsize=(7.2, 4.5), layout="constrained", facecolor="white")
     axes = figure.subplots()
+    _draw_lines(axes, series, levels or {})
+    if ticks:
+        axes.set_xticks(range(len(ticks)), ticks)
+    axes.set_xlabel(x_label, fontsize=11)
+    axes.set_ylabel(y_label, fontsize=11)
+    axes.set_title(title, fontsize=12)
+    axes.legend(framealpha=0.9, edgecolor="none", fontsize=10)
+    return _save(figure, path)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One chart of several: its lines, and dashed horizontal references."""
+
+    series: Mapping[str, Line]
+    levels: Mapping[str, float]
+
+
+def panels(
+    charts: Mapping[str, Panel], path: str | Path, x_label: str, y_label: str, title: str = ""
+) -> Path:
+    """Writes line charts side by side, each under its name, with one legend for all."""
+    size = (4.4 * len(charts) + 0.4, 4.6)
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    every = figure.subplots(1, len(charts), squeeze=False)[0]
+    for axes, (name, panel) in zip(every, charts.items(), strict=True):
+        _draw_lines(axes, panel.series, panel.levels)
+        axes.set_title(name, fontsize=11)
+        axes.set_xlabel(x_label, fontsize=11)
+    every[0].set_ylabel(y_label, fontsize=11)
+    named = {
+        label: handle
+        for axes in every
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        named.values(), named.keys(), loc="outside lower center", ncols=len(named), frameon=False
+    )
+    figure.suptitle(title, fontsize=12)
+    return _save(figure, path)
+
+
+def _draw_lines(axes: Axes, series: Mapping[str, Line], levels: Mapping[str, float]) -> None:
     for (name, line), (colour, marker, dash) in zip(series.items(), STYLES, strict=False):
         values = np.atleast_2d(line.values)
         axes.plot(
             line.x, values.mean(0), color=colour, marker=marker, ls=dash, ms=6, lw=2, label=name
         )
         axes.fill_between(line.x, values.min(0), values.max(0), color=colour, alpha=0.15, lw=0)
-    for name, level in (levels or {}).items():
+    for name, level in levels.items():
         axes.axhline(level, ls=(0, (6, 4)), lw=1.5, color="#555555", label=name)
-    if ticks:
-        axes.set_xticks(range(len(ticks)), ticks)
-    axes.set_xlabel(x_label, fontsize=11)
-    axes.set_ylabel(y_label, fontsize=11)
-    axes.set_title(title, fontsize=12)
     axes.grid(alpha=0.3)
-    axes.legend(framealpha=0.9, edgecolor="none", fontsize=10)
-    return _save(figure, path)
 
 
 def heat_map(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dstformer_jax.data.sources import few
-from dstformer_jax.reproduce import arms, embeddings, engine, nearest, recognition
+from dstformer_jax.reproduce import arms, curves, embeddings, engine, nearest, recognition
 from dstformer_jax.reproduce.accuracy import Accuracy
 from dstformer_jax.reproduce.cells import Cell, Pretrained
 from dstformer_jax.reproduce.engine import Grid
@@ -85,6 +85,25 @@ def test_arms_of_a_column_have_one_budget(tmp_path):
             assert all(each[name] == settings[0][name] for each in settings)
         rates = {each["optim"]["learning_rate"] for each in settings}
         assert len(rates) == 1
+
+
+def test_curves_have_every_pass_of_every_fold(grid):
+    study = curves.curves(arms.SMALL, 1)
+    row = study.rows["HDM05: from scratch"]
+    clips = 10
+    for fold in row[-1].folds:
+        for cell in fold:
+            assert cell.settings["eval"]["every"] == 1
+            finish(grid, cell, hdm05__top1=0.8, hdm05__clips=clips)
+            lines = [
+                json.dumps({"step": at, "eval/hdm05/top1": at / 10, "eval/hdm05/clips": clips})
+                for at in range(1, 9)
+            ]
+            (grid.workdir / cell.key / "metrics.jsonl").write_text("\n".join(lines))
+    assert [entry.values(grid) for entry in row] == [[10.0], [20.0], [40.0], [80.0]]
+    picture = curves.draw_curves(study, arms.SMALL, grid, grid.workdir / "curves.png")
+    assert picture is not None
+    assert picture.stat().st_size > 10_000
 
 
 def test_rows_without_weights_say_so():
