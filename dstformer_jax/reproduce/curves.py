@@ -39,8 +39,8 @@ def curves(scale: Scale, seeds: int) -> Study:
     cells = {_name(each): each.cells(scale, "scratch", 1)[0][0] for each in WATCHED[scale.name]}
     ends = ", ".join(f"{name} {cell.settings['epochs']}" for name, cell in cells.items())
     about = (
-        f"{BUDGET.replace('a column', 'a set')} Passes at the end: {ends}. The picture shows every pass, the band from the "
-        "lowest to the highest seed."
+        f"{BUDGET.replace('a column', 'a set')} Passes at the end: {ends}. The picture shows "
+        "every pass, the band from the lowest to the highest seed."
     )
     return Study("Learning curves of action recognition", columns, rows, about)
 
