@@ -20,6 +20,8 @@ Variants, joined by commas (`configs/pretrain.py:lite,official`):
   shipped   mocap's CMU sets alone: what weights may be given away from
   starter   shipped motion and deepmimic_clips for size starter on one GPU, minutes; how the weights
             that come with the package were trained (docs/model_card.md)
+  streaming shipped motion for the small network that `lift.stream` uses, about an hour of one core;
+            how its weights were trained (docs/model_card.md)
   as_seen   every 3D test source and group also as layouts and lens measure them, whatever the
             network is trained on (for comparisons)
   robust    for --mode=eval: every 3D test source also with noise (<name>_noisy) and with masks
@@ -42,7 +44,7 @@ MOCAP = ("cmu_mocap", "cmu_mocap_more", "hdm05_actions")
 SHIPPED = ("cmu_mocap", "cmu_mocap_more", "deepmimic_clips")  # free to give away what is learned
 RECIPES = ("lite", "official", "paper", "mocap", "clean", "demo", "short", "settle")
 SEEN_AS = ("layouts", "lens")
-VARIANTS = (*RECIPES, *SEEN_AS, "as_seen", "shipped", "starter", "robust")
+VARIANTS = (*RECIPES, *SEEN_AS, "as_seen", "shipped", "starter", "streaming", "robust")
 FIELDS_OF_VIEW = (30.0, 60.0, 90.0)  # degrees, that perspective is measured at
 
 
@@ -50,7 +52,7 @@ def get_config(variant: str = "") -> ConfigDict:
     """The pretraining configuration of a variant."""
     names = common.variant_of(variant, VARIANTS)
     config: Settings = common.base()
-    on_mocap = {*SEEN_AS, "as_seen", "shipped", "starter"} & set(names)
+    on_mocap = {*SEEN_AS, "as_seen", "shipped", "starter", "streaming"} & set(names)
     if on_mocap and "mocap" not in names:
         raise ValueError(f"got variant {variant!r}, expected {sorted(on_mocap)} with mocap")
     if "demo" in names:
@@ -74,6 +76,8 @@ def get_config(variant: str = "") -> ConfigDict:
             settings.mask = settings.noise = False
     if "starter" in names:
         _starter(config)
+    elif "streaming" in names:
+        _streaming(config)
     elif "shipped" in names:
         _shipped(config)
     seen = _seen(config, names)
@@ -238,6 +242,20 @@ def _starter(config: Settings) -> None:
     del config.eval.sources["openpose"]
     for settings in config.eval.sources.values():
         settings.update({"frames": 81, "stride": 81, "batch": 64})
+
+
+def _streaming(config: Settings) -> None:
+    """mocap's narrow network and schedule on shipped motion, windows of up to 27 frames."""
+    config.model.maxlen = 27
+    config.eval.every = config.epochs
+    config.optim.lr_mult = (("*fusion*", 0.1),)  # as in _starter
+    stages = {"_short": config.sources.cmu_mocap_short, "": config.sources.cmu_mocap}
+    config.sources = ConfigDict()
+    for name in SHIPPED:
+        for stage, settings in stages.items():
+            fields = {**settings.to_dict(), "dataset": f"bvh/{name}"}
+            config.sources[f"{name}{stage}"] = source(**fields)
+    del config.eval.sources["openpose"]
 
 
 def _short(config: Settings) -> None:
