@@ -13,9 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import flags
-from ml_collections import config_flags
+try:
+    from absl import flags
+    from ml_collections import config_flags
+except ImportError as error:
+    sys.exit(f"error: {error}, expected the packages of training; do pip install -e '.[train]'")
 
+from dstformer_jax.cache import use_compilation_cache
 from dstformer_jax.hub import is_hub_path
 from dstformer_jax.training import checkpoint, cost, evaluate, logs, loop, parallel, state
 from dstformer_jax.training.experiment import Experiment, build, noise_table
@@ -186,7 +190,7 @@ def main(arguments: Sequence[str] = sys.argv) -> int:
     try:
         values = parse(arguments)
         parallel.initialise()
-        logs.use_compilation_cache()
+        use_compilation_cache()
         MODES[values.mode](build(values.config), Path(values.workdir or os.curdir))
     except (ValueError, OSError) as error:
         if os.environ.get("DSTFORMER_TRACEBACK"):

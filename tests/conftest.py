@@ -17,6 +17,14 @@ ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_programs(tmp_path_factory: pytest.TempPathFactory):
+    """Commands that tests run keep compiled programs with the tests, not in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DSTFORMER_CACHE", str(tmp_path_factory.mktemp("xla")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of shared reference arrays and motion beside the checkout; skips when absent."""

@@ -11,7 +11,7 @@ from dstformer_jax import main
 from dstformer_jax.data import corrupt
 from dstformer_jax.data.bank import write_bank
 from dstformer_jax.data.schema import Sequence
-from dstformer_jax.training import checkpoint, experiment, logs
+from dstformer_jax.training import checkpoint, experiment
 
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 
@@ -65,14 +65,12 @@ def config(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True, scope="module")
 def _quick_compilation(tmp_path_factory):
     """Programs are compiled without optimisation, and once for all commands."""
-    cache = logs.use_compilation_cache
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(logs, "use_compilation_cache", lambda: None)
-        cache(tmp_path_factory.mktemp("xla"))
-        jax.config.update("jax_disable_most_optimizations", True)
-        yield
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
     jax.config.update("jax_disable_most_optimizations", False)
-    jax.config.update("jax_compilation_cache_dir", None)
+    jax.config.update("jax_compilation_cache_dir", before)
 
 
 def run(*arguments: object) -> int:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from dstformer_jax.body.motion import Motion
 from dstformer_jax.body.smoothing import one_euro, savitzky_golay
+from dstformer_jax.cache import use_compilation_cache
 from dstformer_jax.files.formats import FORMATS, WRITERS, read, write
 from dstformer_jax.files.meshes import write_meshes
 from dstformer_jax.inference import STARTER, Model, load
@@ -40,6 +41,7 @@ DEFAULT = "npz,html"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code: 0, or 2 when an input could not be lifted."""
     values = _parser().parse_args(arguments)
+    use_compilation_cache()
     try:
         _check_options(values)
         task = {"pose": _poses, "action": _actions, "mesh": _meshes}[values.task](values)
@@ -60,14 +62,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check_options(values: argparse.Namespace) -> None:
     """Refuses options that mean nothing to the task."""
-    for task, given in {
-        "pose": {"height": values.height, "constant-bones": values.constant_bones},
+    smooths = values.smooth != "none"
+    given = {
+        "pose": {
+            "height": values.height,
+            "constant-bones": values.constant_bones,
+            "smooth": smooths,
+        },
         "action": {"every": values.every},
         "mesh": {"body": values.body},
-    }.items():
-        for name, value in given.items():
-            if value and task != values.task:
-                raise ValueError(f"got --{name} with --task={values.task}, expected --task={task}")
+        "pose or mesh": {
+            "focal": values.focal,
+            "space": values.space,
+            "frames": values.frames,
+            "no-flip": values.no_flip,
+        },
+    }
+    for tasks, options in given.items():
+        for name, value in options.items():
+            if value and values.task not in tasks.split(" or "):
+                raise ValueError(f"got --{name} with --task={values.task}, expected --task={tasks}")
 
 
 def _poses(values: argparse.Namespace) -> Task:

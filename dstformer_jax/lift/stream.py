@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from dstformer_jax.body.skeleton import SKELETONS, Skeleton
+from dstformer_jax.cache import use_compilation_cache
 from dstformer_jax.inference import STARTER, load
 from dstformer_jax.lift.lifter import Lifter
 from dstformer_jax.lift.online import Answer, Stream
@@ -157,6 +158,7 @@ def latency(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     values = _parser().parse_args(arguments)
+    use_compilation_cache()
     try:
         lifter = Lifter(load(values.weights), values.frames, flip=values.flip)
         skeleton = SKELETONS[values.skeleton]

@@ -1,8 +1,7 @@
-"""What a run says: progress bar and lines, `metrics.jsonl`, TensorBoard; and its compile cache."""
+"""What a run says: progress bar and lines, `metrics.jsonl`, TensorBoard."""
 
 import datetime
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -198,18 +197,6 @@ def peak_flops(configured_tflops: float | None = None) -> float | None:
     kind = devices[0].device_kind
     known = next((peak for name, peak in PEAK_FLOPS.items() if name in kind), None)
     return None if known is None else known * len(devices)
-
-
-def use_compilation_cache(folder: str | Path | None = None) -> Path:
-    """Keeps compiled programs on disk, so that a restart compiles nothing it has compiled before.
-
-    The folder is $DSTFORMER_CACHE, or ~/.cache/dstformer_jax/xla.
-    """
-    default = os.environ.get("DSTFORMER_CACHE", Path.home() / ".cache" / "dstformer_jax" / "xla")
-    path = Path(folder or default)
-    jax.config.update("jax_compilation_cache_dir", str(path))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    return path
 
 
 def sentence(step: int, total: int, epoch: int, values: Mapping[str, float]) -> str:

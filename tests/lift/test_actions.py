@@ -163,6 +163,8 @@ def test_the_command_writes_json_and_csv(tmp_path, capsys):
         (["--formats=npz,bvh"], "--formats='npz,bvh'"),
         (["--every=3"], "--every with --task=mesh, expected --task=action"),
         (["--height=1.8"], "--height with --task=mesh"),
+        (["--smooth=savgol"], "--smooth with --task=mesh, expected --task=pose"),
+        (["--task=action", "--focal=900"], "--focal with --task=action, expected --task=pose or"),
     ],
 )
 def test_options_of_other_tasks_are_refused(tmp_path, capsys, options, message):
