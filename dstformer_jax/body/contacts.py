@@ -1,7 +1,6 @@
 """When the feet are on the floor, from the height and speed of the ankles."""
 
 import numpy as np
-from scipy.ndimage import median_filter
 
 from dstformer_jax.body.skeleton import Skeleton
 from dstformer_jax.body.smoothing import fill
@@ -48,6 +47,8 @@ def foot_contacts(
     begins = (height < HEIGHT[0]) & (speed < SPEED[0])
     ends = (height > HEIGHT[1]) | (speed > SPEED[1])
     width = 2 * int(_SHORTEST * fps / 2) + 1
+    from scipy.ndimage import median_filter  # slow to import
+
     steady = median_filter(_held(begins, ends).astype(np.uint8), size=(width, 1), mode="nearest")
     return (steady > 0) & seen
 

@@ -4,7 +4,6 @@ Rotations go through as matrices, with `rotations.nearest` after the filter.
 """
 
 import numpy as np
-from scipy.signal import savgol_filter
 
 _SPEED_CUTOFF = 1.0  # Hz, of the speed that the one-euro filter goes by
 
@@ -27,6 +26,8 @@ def savitzky_golay(values: np.ndarray, window: int = 9, order: int = 2) -> np.nd
     fitting = min(window, len(values) - 1 + len(values) % 2)
     if fitting <= order:
         return values
+    from scipy.signal import savgol_filter  # slow to import
+
     return np.asarray(savgol_filter(values, fitting, order, axis=0, mode="interp"))
 
 

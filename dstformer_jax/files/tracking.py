@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from dstformer_jax.body.skeleton import Skeleton
 
@@ -115,6 +114,8 @@ def _match(
     # Who was just seen is sharper to predict, so of two people at one place it is rather them.
     gaps = np.array([frame - person.last.frame for person in people])
     value = likeness * (DRIFT / _drift(gaps))[:, None] ** 0.5
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
     rows, columns = linear_sum_assignment(np.where(likeness < LEAST, 0.0, value), maximize=True)
     pairs = zip(rows.tolist(), columns.tolist(), strict=True)
     return {column: people[row] for row, column in pairs if likeness[row, column] >= LEAST}

@@ -4,7 +4,6 @@ A network that learned motion at 30 fps takes the same motion at 60 fps for slow
 """
 
 import numpy as np
-from scipy.interpolate import make_interp_spline
 
 from dstformer_jax.body.motion import Track
 
@@ -71,4 +70,6 @@ def restored(values: np.ndarray, length: int, ratio: float, smooth: bool = True)
     degree = min(3 if smooth else 1, len(times) - 1)
     if not degree:
         return np.repeat(values, length, axis=0)
+    from scipy.interpolate import make_interp_spline  # slow to import
+
     return make_interp_spline(times, values, k=degree)(np.arange(length))
