@@ -30,12 +30,17 @@ CONFIG, RESULTS = "config.json", "eval.json"
 
 def train(experiment: Experiment, workdir: Path) -> None:
     """Trains to the end of the plan and prints the results."""
-    if parallel.is_first_process():
-        write_config(experiment.config, workdir / CONFIG)
     given = None
     if not checkpoint.has_checkpoint(workdir):
         given = load_variables(experiment.config.get("init_from"))
-    print_results(loop.fit(experiment, workdir, given), workdir / logs.METRICS)
+        if given is not None:  # before the workdir is made
+            state.transplant(experiment.shapes, given)
+
+    def started() -> None:
+        if parallel.is_first_process():
+            write_config(experiment.config, workdir / CONFIG)
+
+    print_results(loop.fit(experiment, workdir, given, started), workdir / logs.METRICS)
 
 
 def evaluate_run(experiment: Experiment, workdir: Path) -> None:

@@ -1,4 +1,4 @@
-"""Draws what a run has learned: predicted against true poses, and the learning curve.
+"""Draws what a run has learned: predicted against true poses, confused classes, learning curves.
 
 python -m dstformer_jax.show --workdir=runs/demo --output=runs/demo/pictures
 """
@@ -7,17 +7,22 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
+from dstformer_jax.body import geometry
 from dstformer_jax.data import pipeline
 from dstformer_jax.data.sources import SourceData
 from dstformer_jax.inference import Model, load
+from dstformer_jax.lift.actions import class_scores
+from dstformer_jax.tasks.metrics import confusion_matrix
 from dstformer_jax.training.experiment import open_sources
 from dstformer_jax.training.logs import METRICS
-from dstformer_jax.view import plots
+from dstformer_jax.view import action_plots, plots
 
 
 def pose_examples(
@@ -55,6 +60,29 @@ def _example(batch: dict[str, Any], row: int, pose: np.ndarray, index: dict[str,
         title="\n".join(names),
         unit="mm" if batch["scale"][row] else "normalised",
     )
+
+
+def confused_classes(
+    model: Model, data: SourceData, seed: int = 0, flip: bool = False
+) -> np.ndarray:
+    """How often each class was named as each, int [K, K], true classes in rows.
+
+    Args:
+      model: with its head for actions (`load(path, head="action")`).
+      data: a labelled evaluation source; every view of a clip counts.
+      seed, flip: of the run's evaluations.
+    """
+    scores = jax.jit(partial(class_scores, model.network))
+    true, named = [], []
+    for batch in pipeline.evaluation(data, seed)[0]:
+        rows = model.run(scores, batch["motion"], axes=4)
+        if flip:
+            mirrored = geometry.flip(batch["motion"], model.skeleton)
+            rows = rows + model.run(scores, mirrored, axes=4)
+        real = batch["index"] >= 0
+        true.append(batch["label"][real])
+        named.append(rows[real].argmax(-1))
+    return confusion_matrix(np.concatenate(true), np.concatenate(named), rows.shape[-1])
 
 
 def read_metrics(workdir: Path) -> list[dict[str, float]]:
@@ -108,6 +136,25 @@ def learning_curve(
     return summary + [f"picture: {picture}" for picture in drawn]
 
 
+def accuracy_curve(lines: Sequence[dict[str, float]], path: Path) -> list[str]:
+    """Draws top-1 against steps for every recognition source; returns a summary, a line each."""
+    names = sorted({n.split("/")[1] for line in lines for n in line if n.endswith("/top1")})
+    found = {name: _points(lines, f"eval/{name}/top1") for name in names}
+    curves = {
+        name: ([step for step, _ in points], [100 * value for _, value in points])
+        for name, points in found.items()
+        if points
+    }
+    if not curves:
+        return []
+    picture = plots.curves(curves, path, "step", "top-1 of clips not trained on (%)")
+    return [
+        *(f"{name}: top-1 {y[0]:.1f} % at step {x[0]:.0f}, {y[-1]:.1f} % at step {x[-1]:.0f}"
+          for name, (x, y) in curves.items()),
+        f"picture: {picture}",
+    ]  # fmt: skip
+
+
 def _points(lines: Sequence[dict[str, float]], name: str) -> list[tuple[float, float]]:
     """(step, value) of a metric; a value that is not a number stands as a word and is left out."""
     return [
@@ -134,11 +181,14 @@ def run(workdir: Path, output: Path, count: int) -> list[str]:
     units = {data.source.name: error_unit(data) for data in tests}
     for group, members in (config["eval"].get("groups") or {}).items():
         units[group] = units[members[0]]
-    said = learning_curve(read_metrics(workdir), output / "learning_curve.png", units)
+    lines, flip = read_metrics(workdir), config["eval"].get("flip", True)
+    said = learning_curve(lines, output / "learning_curve.png", units)
+    said += accuracy_curve(lines, output / "accuracy.png")
+    if config["task"]["name"] == "action":
+        return said + _confusion(workdir, tests, output, config["seed"], flip)
     for data in tests:
         if data.source.supervision != "3d":
             continue
-        flip = config["eval"].get("flip", True)
         examples = pose_examples(model, data, count, config["seed"], flip)
         error = float(np.mean([example.error for example in examples]))
         path = plots.pose_grid(
@@ -146,6 +196,26 @@ def run(workdir: Path, output: Path, count: int) -> list[str]:
             output / f"poses_{data.source.name}.png",
             f"{data.source.name}: people the network never saw "
             f"({plots.measured(error, examples[0].unit)} here)",
+        )
+        said.append(f"picture: {path}")
+    return said
+
+
+def _confusion(
+    workdir: Path, tests: Sequence[SourceData], output: Path, seed: int, flip: bool
+) -> list[str]:
+    """A picture of every test source of an action run."""
+    model, said = load(str(workdir), head="action"), []
+    classes = model.info.get("classes") or []
+    for data in tests:
+        matrix = confused_classes(model, data, seed, flip)
+        names = classes or [str(label) for label in range(len(matrix))]
+        share = np.trace(matrix) / max(matrix.sum(), 1)
+        path = action_plots.confusion(
+            matrix,
+            names,
+            output / f"confusion_{data.source.name}.png",
+            f"{data.source.name}: {100 * share:.1f} % of clips not trained on are named right",
         )
         said.append(f"picture: {path}")
     return said

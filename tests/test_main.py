@@ -112,6 +112,19 @@ def test_plan_train_eval_and_fine_tuning(config, tmp_path, capsys):
     assert (kernel == after["backbone"]["pre_logits"]["kernel"]).all()
     assert (before["head"]["dense"]["kernel"] != after["head"]["dense"]["kernel"]).any()
 
+    # Another size: the run keeps its config, and of a new one nothing is left behind.
+    known = (workdir / "config.json").read_bytes()
+    capsys.readouterr()
+    assert run(f"--config={config}", f"--workdir={workdir}", "--config.model.depth=2") == 2
+    told = capsys.readouterr().err
+    assert "does not fit this config" in told
+    assert "layer_1" in told
+    assert (workdir / "config.json").read_bytes() == known
+    fresh = tmp_path / "fresh"
+    assert run(f"--config={config}", f"--workdir={fresh}", init, "--config.model.depth=2") == 2
+    assert "layer_1" in capsys.readouterr().err
+    assert not fresh.exists()
+
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
@@ -174,6 +187,7 @@ def test_mistakes_are_one_line_and_exit_2(config, tmp_path, capsys, arguments, w
     assert told.count("\n") == 1
     for word in words:
         assert word in told
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -93,14 +93,15 @@ class Recogniser:
                 f"got every={every} s at {motion.fps:g} fps, expected 2 frames or more"
             )
         size = picture_size(motion, motion.size)
-        scores = jax.jit(partial(_probabilities, self.model.network))
+        scores = jax.jit(partial(class_scores, self.model.network))
         for clips in batched(self._clips(motion, every), BATCH):
             bank = Bank.of([_sequence(clip, motion, size, self.source.persons) for clip in clips])
             shown, _ = evaluation(SourceData.of(self.source, bank))
             for batch in shown:
                 rows = self.model.run(scores, batch["motion"], axes=4)
                 for row in np.flatnonzero(batch["index"] >= 0):
-                    yield Recognised(clips[batch["index"][row]], self._top(rows[row]))
+                    probabilities = np.asarray(jax.nn.softmax(rows[row]))
+                    yield Recognised(clips[batch["index"][row]], self._top(probabilities))
 
     def _top(self, probabilities: np.ndarray) -> tuple[tuple[str, float], ...]:
         order = np.argsort(-probabilities, kind="stable")[:TOP]
@@ -152,13 +153,13 @@ def _sequence(clip: Clip, motion: Motion, size: tuple[int, int], persons: int) -
     return schema.Sequence(id="clip", fps=motion.fps, motion=moving[0], **partner, **fixed)
 
 
-def _probabilities(network: Network, variables: Any, motion: jax.Array) -> jax.Array:
-    """[B, M, T, J, 3] -> [B, K]."""
+def class_scores(network: Network, variables: Any, motion: jax.Array) -> jax.Array:
+    """Motion of M people [B, M, T, J, 3] -> scores of K classes [B, K], before softmax."""
     inputs = {}
     if network.head.absent == "masked":  # pyright: ignore[reportAttributeAccessIssue]
         inputs["present"] = (motion[..., 2] != 0).any(axis=(2, 3))  # as in training
     outputs: Any = network.apply(variables, motion, **inputs)
-    return jax.nn.softmax(outputs["action"].astype("float32"))
+    return outputs["action"].astype("float32")
 
 
 def write_actions(

@@ -144,6 +144,12 @@ class Checkpoints:
             ) from error
         return restored["state"], restored["info"]
 
+    def shapes(self, step: int) -> dict[str, Any]:
+        """What a step holds, as its metadata with shapes; no array is read."""
+        with ocp.StandardCheckpointer() as reader:
+            found: Any = reader.metadata(_folder(self.folder.parent, step) / "state")
+        return found.item_metadata.tree
+
     def wait(self) -> None:
         """Returns when every started write is complete."""
         self._manager.wait_until_finished()

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import accumulate
 from pathlib import Path
@@ -28,7 +28,10 @@ class NonFinite(Exception):
 
 
 def fit(
-    experiment: Experiment, workdir: str | Path, given: dict[str, Any] | None = None
+    experiment: Experiment,
+    workdir: str | Path,
+    given: dict[str, Any] | None = None,
+    started: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
     """Trains along the plan, from the last checkpoint of `workdir` if it has one.
 
@@ -36,6 +39,8 @@ def fit(
       experiment: from `build(config)`.
       workdir: gets checkpoints/, metrics.jsonl and tensorboard/.
       given: variables to start from instead of random ones (fine-tuning).
+      started: called when the weights to start from are there and fit, before anything is written
+        but the folder of the checkpoints.
 
     Returns:
       The results of the last evaluation, `eval/<source>/<metric>`.
@@ -53,6 +58,7 @@ def fit(
         checkpoints = stack.enter_context(Checkpoints(workdir, keep, mode, archive=archive))
         interrupt = stack.enter_context(Interrupt())
         state, sentence = begin(experiment, backend, checkpoints, given)
+        started()
         done, total = int(state.step), experiment.plan.total_steps
         log = logs.Log(workdir, done, total, parallel.is_first_process())
         stack.enter_context(log)

@@ -39,6 +39,7 @@ def begin(
     if (step := checkpoints.latest()) is not None:
         workdir = checkpoints.folder.parent
         if not read_info(workdir, step).get("weights_only"):
+            _check_fits(experiment, checkpoints, step)
             state, _ = checkpoints.restore(abstract_state(experiment, backend))
             return state, f"resuming at step {step}"
         given, _ = restore_params(workdir, step)
@@ -47,6 +48,16 @@ def begin(
     else:
         variables, sentence = initial_variables(experiment), "starting from scratch"
     return new_state(experiment, backend, variables), sentence
+
+
+def _check_fits(experiment: Experiment, checkpoints: Checkpoints, step: int) -> None:
+    """Raises ValueError naming the first parameter that this model has otherwise."""
+    saved = checkpoints.shapes(step)["params"]
+    if difference := first_difference(experiment.shapes["params"], saved):
+        raise ValueError(
+            f"got a checkpoint in {checkpoints.folder} that does not fit this config "
+            f"({difference}); do use the config.json beside it, or another workdir"
+        )
 
 
 def new_state(experiment: Experiment, backend: Jit, variables: Tree) -> State:
@@ -115,7 +126,7 @@ def transplant(fresh: Tree, given: Tree) -> tuple[Tree, str]:
 def first_difference(expected: Tree, got: Tree) -> str:
     """The first parameter that is missing, unknown or of another shape, in words; "" if none."""
     shapes = [
-        {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in leaves}
+        {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in leaves}
         for leaves in (jax.tree.leaves_with_path(expected), jax.tree.leaves_with_path(got))
     ]
     for path in sorted(shapes[0].keys() | shapes[1].keys()):

@@ -1,5 +1,6 @@
 """Recognition on the one loop: it learns, splits over devices, freezes, and refuses bad labels."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -7,9 +8,11 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
+from dstformer_jax import show
 from dstformer_jax.data.bank import Bank, write_bank
 from dstformer_jax.data.schema import Sequence
 from dstformer_jax.data.sources import Source, SourceData
+from dstformer_jax.inference import load
 from dstformer_jax.tasks.action import Action, recognition_scores
 from dstformer_jax.tasks.oneshot import OneShot, one_shot_scores, random_exemplars
 from dstformer_jax.training import experiment, loop, parallel
@@ -120,6 +123,16 @@ def test_classes_are_learned_evaluated_and_resumed(folder, tmp_path):
     assert results["eval/unseen/top1/gesture3"] > 0.5
     again = loop.fit(experiment.build(config), tmp_path / "run")
     assert again == results
+
+    pictures = show.run(tmp_path / "run", tmp_path / "pictures", 1)
+    assert {Path(line.split(": ")[1]).name for line in pictures if "picture" in line} == {
+        "accuracy.png",
+        "confusion_unseen.png",
+    }
+    built = experiment.build(config)
+    matrix = show.confused_classes(load(tmp_path / "run", head="action"), built.tests["unseen"])
+    assert matrix.sum() == len(built.tests["unseen"])
+    assert np.trace(matrix) / matrix.sum() == pytest.approx(results["eval/unseen/top1"])
 
 
 @pytest.mark.long

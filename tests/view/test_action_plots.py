@@ -24,12 +24,3 @@ def test_many_classes_fit_on_one_picture(tmp_path):
     names = [f"action {label}" for label in range(60)]
     path = action_plots.confusion(np.eye(60, dtype=int), names, tmp_path / "a.png", "NTU")
     assert max(imread(path).shape[:2]) < 2500
-
-
-def test_curves_draw_a_panel_for_each_set(tmp_path):
-    line = {"scratch": ([1, 2, 4], [0.2, 0.4, 0.5])}
-    one = action_plots.accuracy_curves({"a": line}, tmp_path / "a.png", "clips a class")
-    two = action_plots.accuracy_curves(
-        {"a": line, "b": line}, tmp_path / "b.png", "clips", levels={"b": 0.7}, logarithmic=True
-    )
-    assert imread(two).shape[1] > 1.7 * imread(one).shape[1]
