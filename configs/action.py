@@ -4,7 +4,8 @@
       --config.init_from=runs/pretrain
 
 Variants, joined by commas. How to train (one of):
-  finetune  from --config.init_from, the backbone at a tenth of the head's rate [the default]
+  finetune  from runs/pretrain, runs/mocap on a small machine, or --config.init_from=..., the
+            backbone at a tenth of the head's rate [the default]
   scratch   from random weights
   frozen    the backbone stays as it is, the head learns
   probe     likewise, and the head is one linear layer
@@ -31,6 +32,7 @@ from configs.common import source
 Settings = Any  # a ConfigDict, of whose values no type checker knows
 HOW = ("finetune", "scratch", "frozen", "probe")
 WHERE = ("xsub", "xview", "ntu120", "mine", "hdm05", "utd", "bandai")
+SMALL = ("mine", "hdm05", "utd", "bandai")
 BACKBONE = ("backbone/*",)
 
 
@@ -59,6 +61,8 @@ def get_config(variant: str = "") -> ConfigDict:
     else:
         _ntu(config, where)
     _how(config, how)
+    if how != "scratch":
+        config.init_from = "runs/mocap" if where in SMALL else "runs/pretrain"
     if "official" in names:
         _official(config, how)
     return config

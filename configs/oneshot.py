@@ -4,7 +4,8 @@
       --config.init_from=runs/pretrain
 
 Accuracy on the novel classes is printed after every epoch. Variants, joined by commas:
-  finetune  from --config.init_from, the backbone at a tenth of the head's rate [the default]
+  finetune  from runs/pretrain, runs/mocap on a small machine, or --config.init_from=..., the
+            backbone at a tenth of the head's rate [the default]
   scratch   from random weights
   frozen    the backbone stays as it is
   ntu120    100 classes of NTU RGB+D 120 to learn from, 20 novel ones, the protocol's exemplars
@@ -52,6 +53,8 @@ def get_config(variant: str = "") -> ConfigDict:
         config.eval.sources.utd.dataset = "utd_mhad/oneshot"
     else:
         _ntu(config)
+    if how != "scratch":
+        config.init_from = "runs/mocap" if where == "utd" else "runs/pretrain"
     if how == "finetune":
         config.optim.lr_mult = tuple((pattern, 0.1) for pattern in BACKBONE)
     elif how == "frozen":

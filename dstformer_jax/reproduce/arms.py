@@ -44,9 +44,9 @@ class Scale:
     seeds: int
     given: Pretrained | None = None  # --pretrained: what recognition and mocap pose start from
 
-    def pose(self, seeds: int, *overrides: tuple[str, Any]) -> tuple[Cell, ...]:
-        """3D pose from scratch, a cell a seed."""
-        return tuple(Cell(self.scratch, overrides, seed) for seed in range(seeds))
+    def pose(self, seeds: int, *overrides: tuple[str, Any], config: str = "") -> tuple[Cell, ...]:
+        """3D pose from scratch, a cell a seed; config: another than `scratch`."""
+        return tuple(Cell(config or self.scratch, overrides, seed) for seed in range(seeds))
 
     def pretraining(
         self, seeds: int, stage: Stage | None = None, *overrides: tuple[str, Any]
@@ -56,9 +56,11 @@ class Scale:
         changed = (*stage.overrides, *overrides)
         return tuple(Cell(stage.config, changed, seed) for seed in range(seeds))
 
-    def finetuned(self, start: tuple[Cell, ...], *overrides: tuple[str, Any]) -> tuple[Cell, ...]:
-        """3D pose from pretrained cells, seed by seed."""
-        return tuple(Cell(self.finetune, overrides, cell.seed, cell) for cell in start)
+    def finetuned(
+        self, start: tuple[Cell, ...], *overrides: tuple[str, Any], config: str = ""
+    ) -> tuple[Cell, ...]:
+        """3D pose from pretrained cells, seed by seed; config: another than `finetune`."""
+        return tuple(Cell(config or self.finetune, overrides, each.seed, each) for each in start)
 
 
 def _switched(names: tuple[str, ...], key: str, value: Any) -> Overrides:

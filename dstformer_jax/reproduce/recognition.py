@@ -231,23 +231,38 @@ def gain(
     )
 
 
+def table2(scale: Scale, seeds: int) -> Study:
+    """Recognition of whole training sets and from one example, from scratch and finetuned."""
+    benchmarks = BENCHMARKS[scale.name]
+    columns, rows = _compared(scale, seeds, benchmarks, 2)
+    about = f"{BUDGET} One-shot: see the page of oneshot."
+    return Study("Table 2: action recognition", columns, rows, about, published.ACTION)
+
+
 def table4(scale: Scale, seeds: int) -> Study:
     """Frozen backbones beside finetuned ones and none, on action and one-shot recognition."""
-    benchmark = BENCHMARKS[scale.name][-2]
+    columns, rows = _compared(scale, seeds, BENCHMARKS[scale.name][-2:-1], 3)
+    about = f"{BUDGET} One-shot: see the page of oneshot."
+    return Study("Table 4: frozen backbones", columns, rows, about, published.ACTION)
+
+
+def _compared(
+    scale: Scale, seeds: int, benchmarks: tuple[Benchmark, ...], arms: int
+) -> tuple[tuple[str, ...], dict[str, tuple[Entry, ...]]]:
+    """Columns and rows of the first arms on some benchmarks and on one-shot recognition."""
     source, rows = one_shot_source(scale), {}
-    for label, how in list(ARMS.items())[:3]:
+    for label, how in list(ARMS.items())[:arms]:
         known = how == "scratch" or encoder(scale, 0) is not None
         cells = one_shot_cells(scale, how, seeds)
         novel = Measure(cells, f"eval/{source}/top1", times=100) if known else NO_WEIGHTS
-        rows[label] = (arm(scale, benchmark, how, seeds), novel)
-    columns = (benchmark.label, "one-shot, novel classes")
-    about = f"{BUDGET} One-shot: see the page of oneshot."
-    return Study("Table 4: frozen backbones", columns, rows, about, published.ACTION)
+        rows[label] = (*(arm(scale, each, how, seeds) for each in benchmarks), novel)
+    return (*(each.label for each in benchmarks), "one-shot, novel classes"), rows
 
 
 STUDIES: dict[str, Callable[[Scale, int], Study]] = {
     "action": action,
     "few": few,
     "oneshot": oneshot,
+    "table2": table2,
     "table4": table4,
 }
