@@ -10,8 +10,9 @@ import numpy as np
 from dstformer_jax.reproduce.accuracy import Accuracy, Nearest
 from dstformer_jax.reproduce.arms import Overrides, Scale
 from dstformer_jax.reproduce.engine import Grid
+from dstformer_jax.reproduce.figures import line_values
 from dstformer_jax.reproduce.recognition import ARMS, BENCHMARKS, BUDGET, UTD, Benchmark, arm
-from dstformer_jax.reproduce.report import Entry, Study
+from dstformer_jax.reproduce.report import Entry, Study, write_values
 from dstformer_jax.view.charts import Line, Panel, panels
 
 EVERY_PASS: Overrides = (("eval.every", 1),)
@@ -61,6 +62,12 @@ def draw_curves(study: Study, scale: Scale, grid: Grid, path: Path) -> Path | No
             charts[benchmark.label.replace(", ", "\n", 1)] = Panel(series, levels)
     if not charts:
         return None
+    rows = (
+        (name.replace("\n", ", "), *row)
+        for name, panel in charts.items()
+        for row in line_values(panel.series)
+    )
+    write_values(path, ("set", "arm", "seed", "passes", "top-1, %"), rows)
     return panels(charts, path, "passes over the training clips", "top-1, %", study.title)
 
 

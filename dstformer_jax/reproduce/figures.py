@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from dstformer_jax.reproduce import published
 from dstformer_jax.reproduce.arms import Scale
 from dstformer_jax.reproduce.cells import Cell
 from dstformer_jax.reproduce.engine import Grid
-from dstformer_jax.reproduce.report import Measure, Study
+from dstformer_jax.reproduce.report import Measure, Study, write_values
 from dstformer_jax.view.charts import Line, lines
 
 Drawing = Callable[[Study, Scale, Grid, Path], Path | None]
@@ -46,8 +46,17 @@ def draw_figure3(study: Study, scale: Scale, grid: Grid, path: Path) -> Path | N
             series[label] = Line(steps[1:], values[:, 1:])  # untrained, the error is far outside
     if not series:
         return None
+    write_values(path, ("arm", "seed", "step", scale.column), line_values(series))
     label = f"{scale.column}, people not trained on"
     return lines(series, path, "training steps", label, title=study.title)
+
+
+def line_values(series: Mapping[str, Line]) -> Iterator[tuple[str, int, float, str]]:
+    """Name, number of the seed, x and y of every point."""
+    for name, line in series.items():
+        for seed, values in enumerate(np.atleast_2d(line.values)):
+            for x, y in zip(line.x, values, strict=True):
+                yield name, seed, x, f"{y:.6g}"
 
 
 def figure7(scale: Scale, seeds: int) -> Study:

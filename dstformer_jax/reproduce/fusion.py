@@ -13,8 +13,7 @@ from dstformer_jax.data import pipeline
 from dstformer_jax.inference import load
 from dstformer_jax.reproduce.arms import Scale
 from dstformer_jax.reproduce.engine import Grid
-from dstformer_jax.reproduce.figures import first_finished
-from dstformer_jax.reproduce.report import Measure, Study
+from dstformer_jax.reproduce.report import Measure, Study, write_values
 from dstformer_jax.training.experiment import open_sources
 from dstformer_jax.view.charts import heat_map
 
@@ -35,14 +34,14 @@ def figure5(scale: Scale, seeds: int) -> Study:
 
 def _study(scale: Scale, seeds: int, title: str) -> Study:
     about = (
-        f"{scale.about} alpha_ST of module {MODULE} (paper eq. 5), first seed, over every test "
-        "frame; the table is the error of the network that is looked into."
+        f"{scale.about} alpha_ST of module {MODULE} (paper eq. 5) over every test frame, the "
+        "mean of the seeds; the table is the error of the networks that are looked into."
     )
-    cells = scale.pose(seeds)[:1]
+    cells = scale.pose(seeds)
     return Study(title, (scale.column,), {"from scratch": (Measure(cells, scale.metric),)}, about)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=8)
 def stream_weights(workdir: Path, data: Path) -> tuple[np.ndarray, np.ndarray]:
     """alpha_ST of the third module on every test frame of a run.
 
@@ -80,9 +79,11 @@ def correlation(weights: np.ndarray) -> np.ndarray:
 def draw_figure4(study: Study, scale: Scale, grid: Grid, path: Path) -> Path | None:
     """Actions down, joints across; orange where the S-T stream weighs more than half."""
     found = _weights(study, grid)
-    if found is None:
+    if not found:
         return None
-    names, means = by_action(*found)
+    names = by_action(*found[0])[0]
+    means = np.mean([by_action(*each)[1] for each in found], axis=0)
+    _write_matrix(path, ("action", "joint", "alpha_st"), names, means)
     label = "alpha_ST (0.5: both streams alike)"
     return heat_map(means, names, JOINTS, path, label, study.title, middle=0.5)
 
@@ -90,15 +91,24 @@ def draw_figure4(study: Study, scale: Scale, grid: Grid, path: Path) -> Path | N
 def draw_figure5(study: Study, scale: Scale, grid: Grid, path: Path) -> Path | None:
     """Joints against joints."""
     found = _weights(study, grid)
-    if found is None:
+    if not found:
         return None
     label = "correlation of alpha_ST over frames"
-    matrix = correlation(found[0])
+    matrix = np.mean([correlation(weights) for weights, _ in found], axis=0)
+    _write_matrix(path, ("joint", "other joint", "correlation"), JOINTS, matrix)
     return heat_map(matrix, JOINTS, JOINTS, path, label, study.title, middle=0.0, reach=1.0)
 
 
-def _weights(study: Study, grid: Grid) -> tuple[np.ndarray, np.ndarray] | None:
+def _weights(study: Study, grid: Grid) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The weights of every finished seed."""
     (entry,) = study.rows["from scratch"]
     assert isinstance(entry, Measure)
-    workdir = first_finished(entry.cells, grid)
-    return stream_weights(workdir, grid.data) if workdir else None
+    done = [found.workdir for cell in entry.cells if (found := grid.result(cell))]
+    return [stream_weights(workdir, grid.data) for workdir in done]
+
+
+def _write_matrix(
+    path: Path, columns: tuple[str, str, str], rows: list[str], matrix: np.ndarray
+) -> None:
+    places = np.ndindex(*matrix.shape)
+    write_values(path, columns, ((rows[i], JOINTS[j], f"{matrix[i, j]:.4f}") for i, j in places))

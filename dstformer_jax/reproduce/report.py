@@ -208,6 +208,14 @@ def as_csv(study: Study, grid: Grid) -> str:
     return text.getvalue()
 
 
+def write_values(picture: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """What a picture shows, as `<picture>_values.csv`."""
+    with picture.with_name(f"{picture.stem}_values.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
 def write(
     study: Study,
     grid: Grid,

@@ -53,7 +53,7 @@ def lines(
     axes.set_xlabel(x_label, fontsize=11)
     axes.set_ylabel(y_label, fontsize=11)
     axes.set_title(title, fontsize=12)
-    axes.legend(framealpha=0.9, edgecolor="none", fontsize=10)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=10)
     return _save(figure, path)
 
 
