@@ -3,51 +3,31 @@
 Every skeleton uses one vocabulary, so a name means the same place of the body everywhere
 (`root` is the middle of the hips, `neck` the base of the neck, `head` the top of the head), and
 conversion is a set of rules on names. The few skeletons whose own words mean other places are
-listed in `_EXCEPTIONS`.
+listed in `conversion`. Skeletons of your own: `declared`.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_EXTRAPOLATION = re.compile(rf"(.+?)\+({_NUMBER})\*\((.+)-(.+)\)")
-
-
-def parse_expression(expression: str) -> dict[str, float]:
-    """Reads a joint expression as weights by joint name that sum to 1.
-
-    Forms: `NAME`, `mean(A,B,...)` and `A+1.8*(B-A)`.
-    """
-    text = expression.strip()
-    if text.startswith("mean(") and text.endswith(")"):
-        names = [name.strip() for name in text[5:-1].split(",")]
-        terms = [(name, 1.0 / len(names)) for name in names]
-    elif match := _EXTRAPOLATION.fullmatch(text):
-        start, factor, head, tail = match.groups()
-        terms = [(start, 1.0), (head, float(factor)), (tail, -float(factor))]
-    else:
-        terms = [(text, 1.0)]
-    weights: dict[str, float] = {}
-    for name, weight in terms:
-        if not name.strip():
-            raise ValueError(
-                f"got joint expression {expression!r}, expected NAME, mean(A,B) or A+1.8*(B-A)"
-            )
-        weights[name.strip()] = weights.get(name.strip(), 0.0) + weight
-    return weights
+from dstformer_jax.body.conversion import combine, rules_between
+from dstformer_jax.body.conversion import parse_expression as parse_expression  # for importers
 
 
 @dataclass(frozen=True)
 class Skeleton:
-    """A set of joints: `names` in order, and the index of each one's parent (-1 for the first)."""
+    """A set of joints: `names` in order, and the index of each one's parent (-1 for the first).
+
+    rules: pairs (joint, expressions) that say what others lack and this one makes of their joints,
+    such as `("left_hand_tip", ("left_hand_end",))`; the first that can be told is taken.
+    """
 
     name: str
     names: tuple[str, ...]
     parents: tuple[int, ...]
+    rules: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.parents) != len(self.names) or len(set(self.names)) != len(self.names):
@@ -78,7 +58,7 @@ class Skeleton:
     @cached_property
     def mirror(self) -> np.ndarray:
         """int32 [J]: the joint that takes each joint's place when left and right are swapped."""
-        order = np.array([self.index(_other_side(name)) for name in self.names], np.int32)
+        order = np.array([self.index(other_side(name)) for name in self.names], np.int32)
         order.flags.writeable = False
         return order
 
@@ -121,112 +101,14 @@ class Skeleton:
             raise ValueError(
                 f"got confidence of shape {confidence.shape}, expected {points.shape[:-1]}"
             )
-        return _combine(points, confidence, _rules(self, to, interpolate))
+        return combine(points, confidence, rules_between(self, to, interpolate))
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """A target joint as a weighted sum of source joints, and how their confidences combine."""
-
-    joints: tuple[int, ...]
-    weights: tuple[float, ...]
-    average: bool  # mean of the confidences instead of the lowest
-
-
-def _combine(
-    points: np.ndarray, confidence: np.ndarray, rules: tuple[_Rule, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Applies one rule for each target joint; a joint that no rule names cannot disturb others."""
-    shape = points.shape[:-2]
-    kind = points.dtype if points.dtype.kind == "f" else np.dtype(np.float32)
-    out = np.zeros((*shape, len(rules), points.shape[-1]), kind)
-    score = np.zeros((*shape, len(rules)), confidence.dtype)
-    for target, rule in enumerate(rules):
-        for joint, weight in zip(rule.joints, rule.weights, strict=True):
-            out[..., target, :] += kind.type(weight) * points[..., joint, :]
-        if rule.joints:
-            sources = confidence[..., list(rule.joints)]
-            score[..., target] = sources.mean(-1) if rule.average else sources.min(-1)
-    return out, score
-
-
-def _other_side(name: str) -> str:
+def other_side(name: str) -> str:
     """The name of the joint on the other side of the body."""
     if name.startswith("left_"):
         return "right_" + name[5:]
     return "left_" + name[6:] if name.startswith("right_") else name
-
-
-# Joints that a skeleton lacks, from those it has (reference 3.7 for COCO and PoseTrack).
-_RULES: dict[str, str] = {
-    "root": "mean(left_hip,right_hip)",
-    "neck": "mean(left_shoulder,right_shoulder)",
-    "belly": "mean(root,neck)",
-    "head": "mean(left_eye,right_eye)",
-}
-
-# Skeletons whose words mean other places of the body, or that need a rule of their own.
-_EXCEPTIONS: dict[str, dict[str, str]] = {
-    # Interpolated "as the paper says" (appendix A.1); in Human3.6M the nose lies half way between
-    # the neck and the top of the head.
-    "instavariety15": {"head": "neck+2*(nose-neck)"},
-    # SMPL's head joint is the base of the skull; the factor reaches Human3.6M's head in proportion.
-    # Approximate: with the body's vertices, use its Human3.6M regressor instead.
-    "smpl24": {
-        "root": "pelvis",
-        "belly": "spine2",
-        "nose": "head",
-        "head": "neck+2.5*(head-neck)",
-    },
-    # Kinect v2 (approximate): its neck is the throat and its spine shoulder the base of the neck.
-    "ntu25": {
-        "root": "spine_base",
-        "belly": "spine_mid",
-        "neck": "spine_shoulder",
-        "nose": "neck",
-    },
-}
-
-# The official Halpe conversion averages all channels of the belly, confidence included.
-_AVERAGED_CONFIDENCE: dict[str, frozenset[str]] = {"halpe26": frozenset({"belly"})}
-# Left at zero by the official code (reference 3.6).
-_OFFICIAL_ZEROS: dict[str, frozenset[str]] = {"instavariety15": frozenset({"belly", "head"})}
-
-
-@lru_cache(maxsize=64)
-def _rules(source: Skeleton, to: Skeleton, interpolate: bool) -> tuple[_Rule, ...]:
-    """One rule for each joint of `to`; raises if `source` can tell none of them."""
-    zeros = frozenset() if interpolate else _OFFICIAL_ZEROS.get(source.name, frozenset())
-    averaged = _AVERAGED_CONFIDENCE.get(source.name, frozenset())
-    rules = []
-    for name in to.names:
-        weights = {} if name in zeros else _weights(source, to, name)
-        joints = tuple(source.index(key) for key in weights)
-        rules.append(_Rule(joints, tuple(weights.values()), name in averaged))
-    if not any(rule.joints for rule in rules):
-        raise ValueError(f"got skeleton {source.name}, which shares no joint with {to.name}")
-    return tuple(rules)
-
-
-def _weights(source: Skeleton, to: Skeleton, name: str) -> Mapping[str, float]:
-    """Weights over source joints for one target joint; empty when the source cannot tell it."""
-    if source == to:
-        return {name: 1.0}
-    # Exceptions are written in the source's own words and lead to the common vocabulary.
-    if name in _EXCEPTIONS.get(source.name, {}):
-        return parse_expression(_EXCEPTIONS[source.name][name])
-    if name in source.names:
-        return {name: 1.0}
-    if name not in _RULES:
-        return {}
-    total: dict[str, float] = {}
-    for part, weight in parse_expression(_RULES[name]).items():
-        below = _weights(source, to, part)
-        if not below:
-            return {}
-        for key, value in below.items():
-            total[key] = total.get(key, 0.0) + weight * value
-    return total
 
 
 def _skeleton(name: str, text: str) -> Skeleton:

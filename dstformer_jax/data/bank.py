@@ -18,6 +18,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from dstformer_jax.body.skeleton import H36M17
+
 from .schema import ARRAYS, TAILS, Sequence, from_record
 
 INDEX = "sequences.json"
@@ -30,16 +32,16 @@ class Bank:
     """All F frames of one split; an absent array has 0 rows."""
 
     path: Path
-    motion: np.ndarray  # [F, 17, 3] x, y, confidence
-    pose: np.ndarray  # [F, 17, 3]
+    motion: np.ndarray  # [F, J, 3] x, y, confidence
+    pose: np.ndarray  # [F, J, 3]
     factor: np.ndarray  # [F] mm per px
-    pose_mm: np.ndarray  # [F, 17, 3]
-    partner: np.ndarray  # [F, 17, 3] the second person's motion
+    pose_mm: np.ndarray  # [F, J, 3]
+    partner: np.ndarray  # [F, J, 3] the second person's motion
     theta: np.ndarray  # [F, P] axis-angles
     beta: np.ndarray  # [F, S]
     initial_theta: np.ndarray  # [F, P] what a refiner starts from
     initial_beta: np.ndarray  # [F, S]
-    seen: np.ndarray  # [F, 5, 17, 3] the pose in each of `body.landmarks.LAYOUTS`
+    seen: np.ndarray  # [F, 5, J, 3] the pose in each of `body.landmarks.LAYOUTS`
     sequences: tuple[dict[str, Any], ...]  # id, ..., start, frames
 
     @classmethod
@@ -75,6 +77,11 @@ class Bank:
     def starts(self) -> np.ndarray:
         """First frame of every sequence, int64 [S]."""
         return np.array([row["start"] for row in self.sequences], np.int64)
+
+    @property
+    def joints(self) -> tuple[str, ...]:
+        """Names of the J joints, those of the first sequence."""
+        return tuple(self.sequences[0].get("joints", H36M17.names))
 
     @property
     def lengths(self) -> np.ndarray:
@@ -142,7 +149,8 @@ def _entry(sequence: Sequence, before: list[dict[str, Any]]) -> dict[str, Any]:
     """What the index says of a sequence that follows others."""
     facts = {name: getattr(sequence, name) for name in _FACTS}
     start = before[-1]["start"] + before[-1]["frames"] if before else 0
-    return facts | {"start": start, "frames": sequence.num_frames}
+    joints = {} if sequence.joints == H36M17.names else {"joints": list(sequence.joints)}
+    return facts | joints | {"start": start, "frames": sequence.num_frames}
 
 
 def _write(sequences: Iterable[Sequence], path: Path) -> None:

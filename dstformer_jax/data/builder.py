@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from .schema import Sequence, features, to_record
+from .schema import NUM_JOINTS, Sequence, features, to_record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +82,11 @@ class SequenceBuilder(tfds.core.GeneratorBasedBuilder):
         self.notes: Counter[str] = Counter()  # what `items` counted, for the report
         super().__init__(**kwargs)
 
+    @property
+    def num_joints(self) -> int:
+        """Joints J of its sequences."""
+        return NUM_JOINTS
+
     @abc.abstractmethod
     def items(self, source: Path) -> list[Item]:
         """The units of work in `source`; ValueError saying what was expected when it is wrong."""
@@ -91,7 +96,9 @@ class SequenceBuilder(tfds.core.GeneratorBasedBuilder):
         """The sequences of one item; an exception marks it as bad. `notes` feed the report."""
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return self.dataset_info_from_configs(features=features(), disable_shuffling=True)
+        return self.dataset_info_from_configs(
+            features=features(self.num_joints), disable_shuffling=True
+        )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, Any]]]:
         items = self.chosen

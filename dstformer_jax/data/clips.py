@@ -13,7 +13,7 @@ import numpy as np
 
 from dstformer_jax.body.geometry import view
 from dstformer_jax.body.landmarks import LAYOUTS
-from dstformer_jax.body.skeleton import H36M17
+from dstformer_jax.body.skeleton import H36M17, Skeleton
 
 from .framing import FRAMES, frame
 from .memory import empty
@@ -140,7 +140,7 @@ def camera_axes(source: Source, draws: ClipDraws) -> np.ndarray:
 def gather_clips(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch:
     """What `framing.finish_clips` makes the batch of `make_clips` from: copies and draws alone.
 
-    Returns what is needed of pose, detected and seen [B, T, 17, 3], as stored, axes [B, 3, 3],
+    Returns what is needed of pose, detected and seen [B, T, J, 3], as stored, axes [B, 3, 3],
     ratio [B], flip bool [B], lens [B, 4] where there is one, valid [B, T] and index [B].
     """
     ids, valid = clip_frames(data, rows, draws)
@@ -152,12 +152,12 @@ def gather_clips(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch:
 def make_clips(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch:
     """The clean batch of some windows: int [B] rows of data.windows, one for each draw.
 
-    Returns motion [B, T, 17, 3], target [B, T, 17, 3], confidence [B, T, 17], valid [B, T],
+    Returns motion [B, T, J, 3], target [B, T, J, 3], confidence [B, T, J], valid [B, T],
     index [B] (= rows) and scale [B]: mm (of metres) or pixels of a normalised unit, 0 when the
     source is stored normalised.
     """
     ids, valid = clip_frames(data, rows, draws)
-    joints = (*ids.shape, H36M17.num_joints)
+    joints = (*ids.shape, data.skeleton.num_joints)
     motion, target, confidence = empty(*joints, 3), empty(*joints, 3), empty(*joints)
     scale, camera, stored = empty(len(rows)), _camera(data, draws), _stored(data)
     for first in range(0, len(rows), CHUNK):
@@ -165,7 +165,7 @@ def make_clips(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch:
         shot = {name: array[some] for name, array in camera.items()}
         for name, array in stored.items():
             places = _places(name, ids[some], draws.rows(some))
-            shot[name] = gather_mirrored(array, places, draws.flip[some])
+            shot[name] = gather_mirrored(array, places, draws.flip[some], data.skeleton)
         framed = frame(shot, data)
         _interleave(framed.motion, motion[some])
         same = 0
@@ -192,7 +192,7 @@ def _stored(data: SourceData) -> dict[str, np.ndarray]:
         source.input == "motion",
         source.shows_layouts,
     )
-    seen = np.asarray(data.bank.seen).reshape(-1, H36M17.num_joints, 3)
+    seen = np.asarray(data.bank.seen).reshape(-1, data.skeleton.num_joints, 3)
     arrays = zip(FRAMES, (data.bank.pose, data.bank.motion, seen), needed, strict=True)
     return {name: array for name, array, is_needed in arrays if is_needed}
 
@@ -212,7 +212,7 @@ def _camera(data: SourceData, draws: ClipDraws) -> dict[str, np.ndarray]:
 
 
 def gather(array: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Frames [F, 17, 3] at ids int64 [B, T] -> [B, T, 17, 3]."""
+    """Frames [F, J, 3] at ids int64 [B, T] -> [B, T, J, 3]."""
     out = empty(*ids.shape, *array.shape[1:])
     # Frames as rows, which numpy copies each in one go. "clip" only says that nothing needs to be
     # checked: ids are right by construction.
@@ -221,10 +221,12 @@ def gather(array: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return out
 
 
-def gather_mirrored(array: np.ndarray, ids: np.ndarray, flip: np.ndarray) -> np.ndarray:
+def gather_mirrored(
+    array: np.ndarray, ids: np.ndarray, flip: np.ndarray, skeleton: Skeleton = H36M17
+) -> np.ndarray:
     """`gather`, then left and right joints change places where flip [B]; see `framing.swap`."""
     clips = gather(array, ids)
-    clips[flip] = np.take(clips[flip], H36M17.mirror, axis=2, mode="clip")
+    clips[flip] = np.take(clips[flip], skeleton.mirror, axis=2, mode="clip")
     return clips
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dstformer_jax.body.skeleton import H36M17
+from dstformer_jax.body.skeleton import H36M17, Skeleton
 
 from .sources import SourceData
 
@@ -38,9 +38,11 @@ def finish_clips(batch: dict[str, Array], data: SourceData, xp: ModuleType) -> d
     in it pass.
     """
     shot = {name: batch[name] for name in (*FRAMES, *CAMERA) if name in batch}
-    swapped = {name: swap(shot[name], shot["flip"], xp) for name in FRAMES if name in shot}
+    swapped = {
+        name: swap(shot[name], shot["flip"], xp, data.skeleton) for name in FRAMES if name in shot
+    }
     framed = frame(shot | swapped, data, xp)
-    joints = (*batch["valid"].shape, H36M17.num_joints)
+    joints = (*batch["valid"].shape, data.skeleton.num_joints)
     finished = {
         "motion": xp.stack(framed.motion, axis=-1).reshape(*joints, 3),
         "target": xp.stack(framed.target, axis=-1).reshape(*joints, 3),
@@ -50,9 +52,9 @@ def finish_clips(batch: dict[str, Array], data: SourceData, xp: ModuleType) -> d
     return {name: array for name, array in batch.items() if name not in shot} | finished
 
 
-def swap(clips: Array, flip: Array, xp: ModuleType = np) -> Array:
+def swap(clips: Array, flip: Array, xp: ModuleType = np, skeleton: Skeleton = H36M17) -> Array:
     """Left and right joints of clips [B, T, J, 3] change places where flip [B]."""
-    mirrored = xp.take(clips, H36M17.mirror, axis=2)
+    mirrored = xp.take(clips, skeleton.mirror, axis=2)
     return xp.where(flip[:, None, None, None], mirrored, clips)
 
 

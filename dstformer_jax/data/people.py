@@ -59,20 +59,23 @@ def finish_batch(batch: dict[str, Any], data: SourceData, xp: ModuleType) -> dic
 def make_labelled(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch:
     """A labelled batch.
 
-    Returns motion [B, M, T, 17, 3] of M people, label int32 [B], present bool [B, M], valid
+    Returns motion [B, M, T, J, 3] of M people, label int32 [B], present bool [B, M], valid
     [B, T] and index [B] (= rows). An absent person is zeros before the drawn move and crop, which
     then treat it like the other (its confidence stays 0), as the official loader does.
     """
     source = data.source
     ids, valid = clip_frames(data, rows, draws)
-    motion = empty(len(rows), source.persons, source.frames, 17, 3)
+    motion = empty(len(rows), source.persons, source.frames, data.skeleton.num_joints, 3)
     if source.input == "pose":
-        planes = turn(gather_mirrored(data.bank.pose, ids, draws.flip), camera_axes(source, draws))
+        pose = gather_mirrored(data.bank.pose, ids, draws.flip, data.skeleton)
+        planes = turn(pose, camera_axes(source, draws))
         motion[:, 0] = np.stack(planes, axis=-1).reshape(motion[:, 0].shape)
         motion[..., 2] = 1
     else:
         for person, name in zip(range(source.persons), ("motion", "partner"), strict=False):
-            motion[:, person] = gather_mirrored(getattr(data.bank, name), ids, draws.flip)
+            motion[:, person] = gather_mirrored(
+                getattr(data.bank, name), ids, draws.flip, data.skeleton
+            )
         motion[..., 0] *= np.where(draws.flip, np.float32(-1), np.float32(1))[:, None, None, None]
     present = (motion[..., 2] != 0).any(axis=(2, 3))
     if draws.move is not None:

@@ -275,7 +275,7 @@ def index_table(data: SourceData) -> dict[str, np.ndarray]:
 
     window [N], view [N, 2] (yaw, pitch in degrees; NaN when drawn), frames int64 [N, T] (rows of
     the bank), valid bool [N, T], sequence, subject, action, camera, rig (text [N]), label, fps,
-    size [N, 2] (px), and factor [N, T], pose_mm [N, T, 17, 3] where the bank has them.
+    size [N, 2] (px), and factor [N, T], pose_mm [N, T, J, 3] where the bank has them.
     """
     source, windows, bank = data.source, data.windows, data.bank
     views = source.views

@@ -12,23 +12,32 @@ from typing import Any
 
 import numpy as np
 
-NUM_JOINTS = 17
+from dstformer_jax.body.skeleton import H36M17
+
+NUM_JOINTS = H36M17.num_joints
 UNITS = ("m", "px", "normalised")
 AXES = ("world", "camera")
-# The arrays of a frame and what follows their T; a width of None is the dataset's own.
-TAILS: dict[str, tuple[int | None, ...]] = {
-    "motion": (NUM_JOINTS, 3),
-    "pose": (NUM_JOINTS, 3),
-    "factor": (),
-    "pose_mm": (NUM_JOINTS, 3),
-    "partner": (NUM_JOINTS, 3),
-    "theta": (None,),
-    "beta": (None,),
-    "initial_theta": (None,),
-    "initial_beta": (None,),
-    "seen": (None, NUM_JOINTS, 3),
-}
+
+
+def tails(joints: int = NUM_JOINTS) -> dict[str, tuple[int | None, ...]]:
+    """The arrays of a frame and what follows their T; a width of None is the dataset's own."""
+    return {
+        "motion": (joints, 3),
+        "pose": (joints, 3),
+        "factor": (),
+        "pose_mm": (joints, 3),
+        "partner": (joints, 3),
+        "theta": (None,),
+        "beta": (None,),
+        "initial_theta": (None,),
+        "initial_beta": (None,),
+        "seen": (None, joints, 3),
+    }
+
+
+TAILS = tails()
 ARRAYS: tuple[str, ...] = tuple(TAILS)
+NAMES = ("landmark_names", "joints")
 TEXTS = ("id", "subject", "action", "camera", "rig", "unit", "axes")
 
 
@@ -44,15 +53,16 @@ def _rows() -> np.ndarray:
 class Sequence:
     """One person, one camera, whole. Arrays are float32 and share T frames, or have none at all.
 
-    motion [T, 17, 3]: x, y, confidence; [0, 17, 3] when the source has no 2D.
-    pose [T, 17, 3]: 3D in `unit` and `axes`; [0, 17, 3] when there is no 3D.
+    J joints are 17, those of H36M17, unless `joints` names others.
+    motion [T, J, 3]: x, y, confidence; [0, J, 3] when the source has no 2D.
+    pose [T, J, 3]: 3D in `unit` and `axes`; [0, J, 3] when there is no 3D.
     factor [T]: mm per pixel (Human3.6M's 2.5d_factor), or [0].
-    pose_mm [T, 17, 3]: the protocol's truth (Human3.6M's joints_2.5d_image), or [0, 17, 3].
-    partner [T, 17, 3]: motion of a second person, zeros where there is none; or [0, 17, 3].
+    pose_mm [T, J, 3]: the protocol's truth (Human3.6M's joints_2.5d_image), or [0, J, 3].
+    partner [T, J, 3]: motion of a second person, zeros where there is none; or [0, J, 3].
     theta [T, P], beta [T, S]: body pose as axis-angles and body shape, or [0, 0].
     initial_theta, initial_beta: another method's guess of them, which a refiner starts from.
-    seen [T, 5, 17, 3]: the pose in the layouts of `body.landmarks.LAYOUTS`, or [0, 0, 17, 3].
-    landmarks [T, L, 3]: extra points beside the 17 joints, named by `landmark_names`.
+    seen [T, 5, J, 3]: the pose in the layouts of `body.landmarks.LAYOUTS`, or [0, 0, J, 3].
+    landmarks [T, L, 3]: extra points beside the joints, named by `landmark_names`.
     """
 
     id: str
@@ -77,10 +87,16 @@ class Sequence:
     seen: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, NUM_JOINTS, 3), np.float32))
     landmarks: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 3), np.float32))
     landmark_names: tuple[str, ...] = ()
+    joints: tuple[str, ...] = H36M17.names  # what the J joints are
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "joints", tuple(self.joints) or H36M17.names)
         for name in (*ARRAYS, "landmarks"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), np.float32))
+        for name, tail in tails(len(self.joints)).items():
+            if TAILS[name] != tail and not len(getattr(self, name)):  # what it has not got
+                empty = np.zeros((0, *(size or 0 for size in tail)), np.float32)
+                object.__setattr__(self, name, empty)
         object.__setattr__(self, "size", tuple(int(side) for side in self.size))
         object.__setattr__(self, "landmark_names", tuple(self.landmark_names))
         _check(self)
@@ -104,7 +120,7 @@ def _check(sequence: Sequence) -> None:
         )
     if not (np.isfinite(sequence.fps) and sequence.fps > 0):
         raise ValueError(f"got fps {sequence.fps} in {where}, expected a positive number")
-    for name, tail in TAILS.items():
+    for name, tail in tails(len(sequence.joints)).items():
         array = getattr(sequence, name)
         if len(array) not in (0, frames) or not _fits(array.shape[1:], tail):
             shape = ", ".join(("T", *("any" if size is None else str(size) for size in tail)))
@@ -124,8 +140,8 @@ def _fits(shape: tuple[int, ...], tail: tuple[int | None, ...]) -> bool:
     return len(shape) == len(tail) and all(want in (None, size) for size, want in wanted)
 
 
-def features() -> Any:
-    """The tfds FeaturesDict of a record; arrays are zlib-packed."""
+def features(joints: int = NUM_JOINTS) -> Any:
+    """The tfds FeaturesDict of a record of so many joints; arrays are zlib-packed."""
     import tensorflow_datasets as tfds
 
     def packed(*shape: int | None) -> Any:
@@ -137,9 +153,10 @@ def features() -> Any:
             "label": tfds.features.Scalar(dtype=np.int64),
             "fps": tfds.features.Scalar(dtype=np.float64),
             "size": tfds.features.Tensor(shape=(2,), dtype=np.int64),
-            **{name: packed(None, *tail) for name, tail in TAILS.items()},
+            **{name: packed(None, *tail) for name, tail in tails(joints).items()},
             "landmarks": packed(None, None, 3),
             "landmark_names": tfds.features.Sequence(tfds.features.Text()),
+            "joints": tfds.features.Sequence(tfds.features.Text()),
         }
     )
 
@@ -148,7 +165,8 @@ def to_record(sequence: Sequence) -> dict[str, Any]:
     """The dict a builder yields for one sequence; `from_record` is its inverse."""
     record = {item.name: getattr(sequence, item.name) for item in fields(sequence)}
     record["size"] = np.asarray(sequence.size, np.int64)
-    record["landmark_names"] = list(sequence.landmark_names)
+    for names in NAMES:
+        record[names] = list(getattr(sequence, names))
     return record
 
 
@@ -165,5 +183,6 @@ def from_record(record: Mapping[str, Any]) -> Sequence:
     # The file format keeps fps as float32: the shortest decimal of it is the number written.
     values["fps"] = float(str(np.float32(record["fps"])))
     values["size"] = tuple(np.asarray(record["size"]).tolist())
-    values["landmark_names"] = tuple(_text(name) for name in record["landmark_names"])
+    for names in NAMES:
+        values[names] = tuple(_text(name) for name in record.get(names, ()))
     return Sequence(**values)

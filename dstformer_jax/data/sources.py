@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from dstformer_jax.body.landmarks import LAYOUTS
+from dstformer_jax.body.skeleton import H36M17, Skeleton
 
 from .bank import Bank
+from .windows import Windows, few, index_windows, whole_windows
 
 NUM_SHARDS = 8  # virtual shards of every batch: 1, 2, 4 or 8 processes see the same numbers
 SUPERVISIONS = ("3d", "2d", "label", "body")
@@ -186,74 +188,6 @@ def _check(source: Source) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Windows:
-    """The clips of a source: N windows of its bank."""
-
-    spans: np.ndarray  # int32 [N, 2]: first frame in the bank, length (< T when short)
-    sequence: np.ndarray  # int32 [N]: which sequence
-    resampled: np.ndarray  # bool [N]: stretched to T frames instead of padded
-
-    def __len__(self) -> int:
-        return len(self.spans)
-
-    def where(self, keep: np.ndarray) -> Windows:
-        """The windows where `keep` (bool [N]) is True, or those that it numbers (int)."""
-        return Windows(self.spans[keep], self.sequence[keep], self.resampled[keep])
-
-
-def whole_windows(lengths: np.ndarray) -> Windows:
-    """One window for each sequence, to be stretched or thinned to T frames."""
-    lengths = np.asarray(lengths, np.int64)
-    spans = np.stack([np.cumsum(lengths) - lengths, lengths], axis=1).astype(np.int32)
-    return Windows(spans, np.arange(len(lengths), dtype=np.int32), np.ones(len(lengths), bool))
-
-
-def index_windows(
-    lengths: np.ndarray, frames: int, stride: int, short: str = "resample", tail: str = "drop"
-) -> Windows:
-    """Windows of `frames` every `stride` frames of sequences that lie end to end.
-
-    Follows the official split_clips (reference 3.2), except that the last sequence is treated
-    like all others (there it is lost when it is short) and that tails may be kept.
-
-    lengths: int [S], frames of every sequence. short: what becomes of sequences shorter than a
-    window ("resample" | "pad" | "drop"); tail: of the frames after the last full window
-    ("drop" | "pad").
-    """
-    lengths = np.asarray(lengths, np.int64)
-    starts = np.cumsum(lengths) - lengths
-    full = np.maximum((lengths - frames) // stride + 1, 0)
-    covered = np.where(full > 0, (full - 1) * stride + frames, 0)
-    is_short = lengths < frames
-    # With gaps between windows (stride > frames) a tail may end before the next window begins.
-    has_tail = (lengths > covered) & (lengths > full * stride)
-    extra = np.where(is_short, short != "drop", (tail == "pad") & has_tail)
-    counts = full + extra
-    sequence = np.repeat(np.arange(len(lengths)), counts)
-    order = np.arange(len(sequence)) - np.repeat(np.cumsum(counts) - counts, counts)
-    first = order * stride
-    span = np.minimum(frames, lengths[sequence] - first)
-    return Windows(
-        spans=np.stack([starts[sequence] + first, span], axis=1).astype(np.int32),
-        sequence=sequence.astype(np.int32),
-        resampled=is_short[sequence] & (short == "resample"),
-    )
-
-
-def few(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Numbers of `count` clips of each class, repeated to as many as all clips are.
-
-    So a pass over few clips is as many steps as one over all: budgets stay equal. Fewer clips of
-    the same seed are among more of them.
-
-    labels: int [N]. Returns int64 [N].
-    """
-    rng = np.random.default_rng(seed)
-    members = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
-    return np.resize(np.concatenate([rows[:count] for rows in members]), len(labels))
-
-
 def _labels(bank: Bank) -> np.ndarray:
     """The label of every sequence, int32 [S]; -1 where it is not known."""
     return np.array([row.get("label", -1) for row in bank.sequences], np.int32)
@@ -261,20 +195,22 @@ def _labels(bank: Bank) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class SourceData:
-    """A source with its frames and windows."""
+    """A source with its frames and windows; `skeleton` is of their joints."""
 
     source: Source
     bank: Bank
     windows: Windows
+    skeleton: Skeleton = H36M17
 
     @classmethod
-    def open(cls, source: Source, data_dir: str | Path) -> SourceData:
+    def open(cls, source: Source, data_dir: str | Path, skeleton: Skeleton = H36M17) -> SourceData:
         """Opens the bank of the source; ValueError when it lacks what the source asks for."""
-        return cls.of(source, Bank.open(data_dir, source.dataset, source.split))
+        return cls.of(source, Bank.open(data_dir, source.dataset, source.split), skeleton)
 
     @classmethod
-    def of(cls, source: Source, bank: Bank) -> SourceData:
+    def of(cls, source: Source, bank: Bank, skeleton: Skeleton = H36M17) -> SourceData:
         """The source on a bank at hand."""
+        _check_joints(source, bank, skeleton)
         _check_bank(source, bank)
         if source.window == "whole":
             windows = whole_windows(bank.lengths)
@@ -292,7 +228,7 @@ class SourceData:
                 f"got no clip of {source.frames} frames from {bank.path}, expected at least one; "
                 "lower frames or do short='resample'"
             )
-        return cls(source, bank, windows)
+        return cls(source, bank, windows, skeleton)
 
     @cached_property
     def resamples(self) -> bool:
@@ -308,6 +244,25 @@ class SourceData:
     def unit(self) -> str:
         """Unit of the stored pose: m | px | normalised."""
         return self.bank.sequences[0]["unit"]
+
+
+def _check_joints(source: Source, bank: Bank, skeleton: Skeleton) -> None:
+    """Raises ValueError for a bank of other joints than the skeleton's."""
+    where = f"source {source.name!r} on {bank.path}"
+    for row in bank.sequences:
+        found = tuple(row.get("joints", H36M17.names))
+        if found != skeleton.names:
+            other = next((name for name in skeleton.names if name not in found), "another order")
+            raise ValueError(
+                f"got {where} of {len(found)} joints, expected the {skeleton.num_joints} of "
+                f"{skeleton.name} (lacking: {other}); do prepare it with --skeleton, or set "
+                "config.skeleton to what it was prepared with"
+            )
+    if source.shows_layouts and skeleton != H36M17:
+        raise ValueError(
+            f"got input {source.input!r} with {skeleton.name} in {where}, expected 'pose' or "
+            "'motion': layouts are drawn of the 17 joints of h36m17 alone"
+        )
 
 
 def _check_bank(source: Source, bank: Bank) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .builder import Item
-from .schema import Sequence
+from .schema import NAMES, Sequence
 
 _FIELDS = tuple(item.name for item in dataclasses.fields(Sequence))
 _SETTINGS = "settings.json"
@@ -26,7 +26,8 @@ class Work:
 
     def __init__(self, path: Path, settings: dict) -> None:
         self.path = path
-        wanted = json.dumps(settings, sort_keys=True, default=str)
+        about = {**settings, "fields": _FIELDS}
+        wanted = json.dumps(about, sort_keys=True, default=str)
         kept = path / _SETTINGS
         if path.exists() and not (kept.is_file() and kept.read_text() == wanted):
             shutil.rmtree(path)
@@ -110,5 +111,6 @@ def _get(archive: zipfile.ZipFile, position: int) -> Sequence:
         with archive.open(f"{position}/{name}.npy") as file:
             array = np.lib.format.read_array(file, allow_pickle=False)
         values[name] = array.item() if array.ndim == 0 else array
-    values["landmark_names"] = tuple(str(name) for name in values["landmark_names"])
+    for names in NAMES:
+        values[names] = tuple(str(name) for name in values[names])
     return Sequence(**values)
