@@ -19,6 +19,8 @@ def base() -> ConfigDict:
     config.parallel = "auto"  # pmap | jit | auto: pmap in one process, jit across processes
     config.init_from = optional(str)  # a workdir of ours, a PyTorch file, or hf://...
     config.log_every = 100  # steps
+    # Joints of the network: a built-in skeleton, or the path of a JSON that declares one
+    config.skeleton = "h36m17"
     config.peak_tflops = optional(float)  # of one device; None: known GPUs, else no MFU in the log
 
     config.model = _model()
@@ -45,7 +47,7 @@ def _model() -> ConfigDict:
             "depth": optional(int),
             "num_heads": optional(int),
             "mlp_ratio": optional(float),
-            "num_joints": 17,
+            "num_joints": 17,  # follows config.skeleton
             "maxlen": 243,  # longest clip: rows of the temporal position embedding
             "design": "adaptive",  # Table 7: st, ts, parallel, one_mlp, average, adaptive
             "norm": "pre",  # pre (official code) | post (paper's text)

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from dstformer_jax.body import geometry
+from dstformer_jax.body.declared import skeleton_of
 from dstformer_jax.body.geometry import Normaliser
-from dstformer_jax.body.skeleton import SKELETONS, Skeleton
+from dstformer_jax.body.skeleton import H36M17, Skeleton
 from dstformer_jax.convert import read_any
 from dstformer_jax.models.dstformer import fusion_weights
 from dstformer_jax.models.network import Network, build_network, variable_shapes
@@ -69,7 +70,13 @@ class Model:
         self.network, self._variables = network, jax.device_put(variables)
         self.params, self.batch_stats = self._variables["params"], self._variables["batch_stats"]
         self.info, self.batch_size = dict(info or {}), batch_size
-        self.skeleton: Skeleton = SKELETONS[self.info.get("skeleton", "h36m17")]
+        self.skeleton = skeleton_of(self.info.get("skeleton", H36M17.name))
+        joints = network.backbone.num_joints  # pyright: ignore[reportAttributeAccessIssue]
+        if joints != self.skeleton.num_joints:
+            raise ValueError(
+                f"got a network of {joints} joints, expected the {self.skeleton.num_joints} of "
+                f"{self.skeleton.name}, which its weights are said to be of"
+            )
         self.normaliser = Normaliser(**self.info.get("normaliser", {}))
         fps = self.info.get("fps")
         self.fps: float | None = None if fps is None or isinstance(fps, list) else float(fps)

@@ -68,7 +68,7 @@ def evaluate_run(experiment: Experiment, workdir: Path) -> None:
         flip=settings.get("flip", True),
         seed=experiment.config["seed"],
         groups=settings.get("groups"),
-        table=noise_table(experiment.config["data"]),
+        table=noise_table(experiment.config["data"], experiment.skeleton),
         shared=experiment.config["data"].get("shared", False),
         write=settings.get("write"),
     )

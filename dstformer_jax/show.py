@@ -177,7 +177,7 @@ def run(workdir: Path, output: Path, count: int) -> list[str]:
             "dstformer_jax.main; do train or evaluate with --config.init_from"
         )
     config = model.info["config"]
-    tests = open_sources(config["eval"]["sources"], config["data"]["path"])
+    tests = open_sources(config["eval"]["sources"], config["data"]["path"], model.skeleton)
     units = {data.source.name: error_unit(data) for data in tests}
     for group, members in (config["eval"].get("groups") or {}).items():
         units[group] = units[members[0]]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from bvh import cleaning
 from bvh.bvh_dataset_builder import Builder as BvhBuilder
-from bvh.bvh_dataset_builder import BvhOptions, Take, open_take
+from bvh.bvh_dataset_builder import BvhOptions, Take, only_h36m17, open_take
 from bvh.index import Entry
 
 from dstformer_jax.body.rotations import to_vector
@@ -72,6 +72,7 @@ class Builder(BvhBuilder):
         """The files of one folder or of several, of the wanted skeletons."""
         options: BodyBvhOptions = self.options
         _check(options)
+        only_h36m17(options)
         items = [] if options.folders else super().items(source)
         for folder in options.folders:
             if not (source / folder).is_dir():

@@ -1,4 +1,4 @@
-"""Motion capture in BVH files -> H36M17 joints in metres, y up, at one frame rate."""
+"""Motion capture in BVH files -> H36M17 (or declared) joints in metres, y up, at one rate."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dstformer_jax.body.declared import skeleton_of
 from dstformer_jax.body.landmarks import facing, seen_poses, virtual_landmarks
-from dstformer_jax.body.skeleton import H36M17
+from dstformer_jax.body.skeleton import H36M17, Skeleton
 from dstformer_jax.data.builder import Item, SequenceBuilder, option
 from dstformer_jax.data.schema import Sequence
 from dstformer_jax.files.bvh import Bvh, read_bvh
@@ -36,6 +37,7 @@ class MotionOptions:
     )
     up: str = option("y", "upward axis of the files, y or z")
     rigs: str = option("", "JSON file of your skeleton maps {name: 17 joint expressions}")
+    skeleton: str = option(H36M17.name, "joints to write: a built-in skeleton, or a JSON of yours")
     max_speed: float = option(15.0, "m/s: a sequence is cut where a joint moves faster")
     min_frames: int = option(8, "shorter pieces are dropped")
     layouts: bool = option(False, "also write the joints as detectors see them, 4 times the size")
@@ -56,6 +58,11 @@ class Builder(SequenceBuilder):
 
     OPTIONS = BvhOptions
     EXPECTS = "a folder of .bvh files"
+
+    @property
+    def num_joints(self) -> int:
+        """Joints J of its sequences."""
+        return skeleton_of(self.options.skeleton).num_joints
 
     def items(self, source: Path) -> list[Item]:
         """The BVH files below `source`: those that the CSV lists or, without one, all of them."""
@@ -86,8 +93,10 @@ class Builder(SequenceBuilder):
         entry: Entry = item.about["entry"]
         take = open_take(self.load(item), entry, options, notes)
         seen = take.seen.reshape(len(take.seen), -1, 3)
-        points = np.concatenate([take.pose, take.landmarks, seen], axis=1)
-        known = 17 + len(take.names)
+        points = np.concatenate([take.joints, take.landmarks, seen], axis=1)
+        skeleton = skeleton_of(options.skeleton)
+        own = skeleton.num_joints
+        known = own + len(take.names)
         for start, end in take.pieces:
             piece = cleaning.resample(points[start:end], take.fps, options.fps)
             yield Sequence(
@@ -97,8 +106,9 @@ class Builder(SequenceBuilder):
                 label=entry.label,
                 rig=take.rig.name,
                 fps=options.fps,
-                pose=piece[:, :17],
-                landmarks=piece[:, 17:known] if take.names else np.zeros((0, 0, 3)),
+                pose=piece[:, :own],
+                joints=skeleton.names,
+                landmarks=piece[:, own:known] if take.names else np.zeros((0, 0, 3)),
                 landmark_names=take.names,
                 seen=_layouts(piece[:, known:]),
             )
@@ -111,6 +121,7 @@ class Take:
     pose [T, 17, 3] and landmarks [T, L, 3]: metres, y up; names: of the landmarks; unit: metres per
     file unit; pieces: [start, end) of the smooth pieces that are long enough, of `cuts` in all.
     seen [T, 5, 17, 3]: the pose as detectors' layouts have it; [T, 0, 17, 3] where not wanted.
+    joints [T, J, 3]: the pose in the joints that are wanted.
     """
 
     rig: Rig
@@ -122,6 +133,7 @@ class Take:
     pieces: list[tuple[int, int]]
     cuts: int
     seen: np.ndarray
+    joints: np.ndarray
 
     def piece_name(self, key: str, start: int) -> str:
         """The id of a piece: the file without its suffix, and the first frame where it is cut."""
@@ -138,7 +150,8 @@ def open_take(bvh: Bvh, entry: Entry, options: MotionOptions, notes: Counter[str
     rest, _, _ = _points(_zero_pose(bvh), rig, unit, options.up)
     first = cleaning.leading_rest_frames(pose, rest[0], fps)
     notes["T-pose first frames dropped"] += first
-    smooth = cleaning.smooth_pieces(pose[first:], fps, options.max_speed)
+    joints = _wanted(pose, landmarks, names, rig, skeleton_of(options.skeleton))
+    smooth = cleaning.smooth_pieces(joints[first:], fps, options.max_speed)
     notes["cuts at glitches"] += len(smooth) - 1
     notes["files cut at glitches"] += len(smooth) > 1
     pieces = []
@@ -150,12 +163,17 @@ def open_take(bvh: Bvh, entry: Entry, options: MotionOptions, notes: Counter[str
     seen = np.zeros((len(pose), 0, 17, 3), np.float32)
     if options.layouts:
         seen = _seen(bvh, rig, pose, rest[0], options.up)
-    return Take(rig, unit, fps, pose, landmarks, names, pieces, len(smooth), seen)
+    return Take(rig, unit, fps, pose, landmarks, names, pieces, len(smooth), seen, joints)
 
 
 def check(options: MotionOptions) -> None:
     """Refuses settings that no file could be read with."""
     load_rigs(options.rigs or None)
+    if options.layouts and skeleton_of(options.skeleton) != H36M17:
+        raise ValueError(
+            f"got --layouts with --skeleton={options.skeleton}, expected them apart: layouts are "
+            "drawn of the 17 joints of h36m17 alone"
+        )
     if options.unit != "auto":
         _metres(options.unit)
     if options.up not in ("y", "z"):
@@ -163,6 +181,12 @@ def check(options: MotionOptions) -> None:
     for name in ("fps", "max_speed", "min_frames"):
         if not getattr(options, name) > 0:
             raise ValueError(f"got --{name}={getattr(options, name)}, expected more than 0")
+
+
+def only_h36m17(options: MotionOptions) -> None:
+    """Refuses other joints, for datasets that know no others."""
+    if skeleton_of(options.skeleton) != H36M17:
+        raise ValueError(f"got --skeleton={options.skeleton}, expected h36m17 for this dataset")
 
 
 def _split(key: str, entry: Entry, test: tuple[str, ...]) -> str:
@@ -215,6 +239,29 @@ def _points(
             p[..., [0, 2, 1]] * np.array([1, 1, -1], np.float32) for p in (pose, landmarks)
         )
     return pose, landmarks, names
+
+
+def _wanted(
+    pose: np.ndarray, landmarks: np.ndarray, names: tuple[str, ...], rig: Rig, skeleton: Skeleton
+) -> np.ndarray:
+    """The joints [T, J, 3] of a skeleton, of a rig's pose [T, 17, 3] and landmarks [T, L, 3].
+
+    Raises:
+      ValueError: a joint that the rig cannot tell.
+    """
+    if skeleton == H36M17:
+        return pose
+    parents = (*H36M17.parents, *(-1 for _ in names))
+    source = Skeleton(f"rig {rig.name}", (*H36M17.names, *names), parents)
+    points = np.concatenate([pose, landmarks], axis=1)
+    joints, known = source.convert(points, None, skeleton)
+    if not known.all():
+        missing = [name for name, k in zip(skeleton.names, known[0], strict=True) if not k]
+        raise ValueError(
+            f"got rig {rig.name} with landmarks {', '.join(names) or 'none'}, expected what "
+            f"{skeleton.name} makes {', '.join(missing)} of; do give them in --rigs"
+        )
+    return joints
 
 
 def _seen(bvh: Bvh, rig: Rig, pose: np.ndarray, rest: np.ndarray, up: str) -> np.ndarray:

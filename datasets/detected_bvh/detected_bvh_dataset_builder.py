@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from bvh.bvh_dataset_builder import Builder as BvhBuilder  # pyright: ignore[reportMissingImports]
-from bvh.bvh_dataset_builder import BvhOptions  # pyright: ignore[reportMissingImports]
+from bvh.bvh_dataset_builder import (  # pyright: ignore[reportMissingImports]
+    BvhOptions,
+    only_h36m17,
+)
 
 from dstformer_jax.data.builder import Item, option
 from dstformer_jax.data.schema import Sequence
@@ -55,6 +58,7 @@ class Builder(BvhBuilder):
 
 def _check(options: DetectedBvhOptions) -> None:
     """Raises ValueError for settings that cannot work."""
+    only_h36m17(options)
     limits = {"seconds": 0.1, "cameras": 1, "margin": 1.0, "faults": 0.0, "front": 0.0, "seed": 0}
     for name, low in limits.items():
         if not getattr(options, name) >= low:

@@ -1,4 +1,4 @@
-"""Any detector's keypoints -> 2D sequences of H36M17 joints in pixels with confidence."""
+"""Any detector's keypoints -> 2D sequences of joints in pixels with confidence."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dstformer_jax.body.declared import skeleton_of
 from dstformer_jax.body.motion import Motion, Track
 from dstformer_jax.body.skeleton import H36M17, Skeleton
 from dstformer_jax.data.builder import Item, SequenceBuilder, option
@@ -31,6 +32,7 @@ class KeypointOptions:
     only: tuple[str, ...] = option((), "take these videos or folders alone")
     test: tuple[str, ...] = option((), "videos or folders that go to the split test")
     size: str = option("", "WIDTHxHEIGHT of the videos, needed where points are in [0, 1]")
+    skeleton: str = option(H36M17.name, "joints to write: a built-in skeleton, or a JSON of yours")
     max_gap: float = option(2.0, "seconds; a track is split where it is lost for longer")
     min_seconds: float = option(1.0, "shorter tracks are dropped")
 
@@ -40,6 +42,11 @@ class Builder(SequenceBuilder):
 
     OPTIONS = KeypointOptions
     EXPECTS = "a folder of keypoint files, or of folders of per-frame JSON"
+
+    @property
+    def num_joints(self) -> int:
+        """Joints J of its sequences."""
+        return skeleton_of(self.options.skeleton).num_joints
 
     def items(self, source: Path) -> list[Item]:
         """The videos below `source`, or `source` itself."""
@@ -77,7 +84,8 @@ class Builder(SequenceBuilder):
         options: KeypointOptions = self.options
         fps = original.fps or options.fps
         feet = tuple(name for name in original.skeleton.names if _FEET.fullmatch(name))
-        for track, whole in zip(original.convert(H36M17), original, strict=True):
+        wanted = skeleton_of(options.skeleton)
+        for track, whole in zip(original.convert(wanted), original, strict=True):
             pieces = track_pieces(track, round(options.max_gap * fps))
             notes["tracks split at gaps"] += len(pieces) > 1
             for start, end in pieces:
@@ -93,6 +101,7 @@ class Builder(SequenceBuilder):
                     axes="camera",
                     rig=original.skeleton.name,
                     size=original.size,
+                    joints=wanted.names,
                     # A mean of a seen and a missing joint is no place: missing joints are zero.
                     motion=(track.motion * (track.confidence > 0)[..., None])[start:end],
                     landmarks=_feet(whole, original.skeleton, feet)[start:end],

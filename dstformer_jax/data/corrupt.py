@@ -12,6 +12,7 @@ whole batch.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,8 @@ from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+
+from dstformer_jax.body.skeleton import H36M17, Skeleton
 
 from .samplers import sampler
 
@@ -70,6 +73,29 @@ class NoiseTable:
                 "s; do write it with `python -m dstformer_jax.data.fit_noise`"
             ) from error
         return table
+
+    def of(self, skeleton: Skeleton) -> NoiseTable:
+        """The table of a skeleton's joints.
+
+        A table of as many joints as the skeleton has is taken as its own. One of H36M17's joints
+        gives each joint of that name its row, and every other joint the row of the first joint
+        above it that has one: toes err as ankles do, hands as wrists.
+        """
+        if len(self.weight) == skeleton.num_joints:
+            return self
+        rows = [_row(skeleton, joint) for joint in range(skeleton.num_joints)]
+        return dataclasses.replace(
+            self, mean=self.mean[rows], std=self.std[rows], weight=self.weight[rows]
+        )
+
+
+def _row(skeleton: Skeleton, joint: int) -> int:
+    """The joint of H36M17 whose noise a joint has; its root's where none is above."""
+    while joint >= 0:
+        if skeleton.names[joint] in H36M17.names:
+            return H36M17.index(skeleton.names[joint])
+        joint = skeleton.parents[joint]
+    return H36M17.index("root")
 
 
 SHIPPED = NoiseTable.read(Path(__file__).with_name("noise.json"))

@@ -6,7 +6,7 @@ import numpy as np
 
 from dstformer_jax.body.geometry import make_cam
 from dstformer_jax.body.motion import Motion, Track
-from dstformer_jax.body.skeleton import H36M17
+from dstformer_jax.body.skeleton import H36M17, Skeleton
 
 from .labels import shown
 
@@ -39,12 +39,14 @@ def on_frames(track: Track, frames: slice, length: int) -> np.ndarray:
     return clip
 
 
-def to_motion(array: np.ndarray, motion: Motion, size: tuple[int, int]) -> np.ndarray:
-    """H36M17 x, y, confidence `[T, 17, 3]`; what was not seen is zero."""
+def to_motion(
+    array: np.ndarray, motion: Motion, size: tuple[int, int], skeleton: Skeleton = H36M17
+) -> np.ndarray:
+    """x, y, confidence `[T, J, 3]` of a skeleton; what was not seen is zero."""
     points = array[..., :2]
     if motion.unit == "normalised":
         points = points * np.array(size, np.float32)
-    points, confidence = motion.skeleton.convert(points, np.minimum(array[..., -1], 1), H36M17)
+    points, confidence = motion.skeleton.convert(points, np.minimum(array[..., -1], 1), skeleton)
     joined = np.concatenate([make_cam(points, size), confidence[..., None]], axis=-1)
     return joined * np.greater(joined[..., 2:], 0)
 

@@ -75,7 +75,7 @@ def prepare(
         shutil.rmtree(root / "work", ignore_errors=True)
         shutil.rmtree(prepared, ignore_errors=True)
     if _is_finished(prepared) and not (root / "work").exists():
-        report = _finished(prepared, _plain(settings))
+        report = _finished(prepared, _plain(settings), _plain(builder.OPTIONS()))
         print(f"{report.dataset} is there already (--overwrite prepares it again)", file=sys.stderr)
         return report
     return _prepare(builder, settings, source, root, prepared, progress)
@@ -96,8 +96,11 @@ def _is_finished(prepared: Path) -> bool:
     return (prepared / "dataset_info.json").is_file()
 
 
-def _finished(prepared: Path, options: Mapping[str, Any]) -> Report:
-    """The report of a dataset that is already there; its bank is rebuilt where it is missing."""
+def _finished(prepared: Path, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> Report:
+    """The report of a dataset that is already there; its bank is rebuilt where it is missing.
+
+    Options that came later count as their defaults, which do what was done before.
+    """
     if not (prepared / REPORT).is_file():
         raise ValueError(
             f"got {prepared}, which another program prepared (no {REPORT}); "
@@ -105,9 +108,9 @@ def _finished(prepared: Path, options: Mapping[str, Any]) -> Report:
         )
     report = Report.read(prepared / REPORT)
     differing = {
-        key: (report.options.get(key), value)
+        key: (old, value)
         for key, value in options.items()
-        if value != report.options.get(key)
+        if value != (old := report.options.get(key, defaults[key]))
     }
     if differing:
         changes = ", ".join(f"{key} {old} -> {new}" for key, (old, new) in differing.items())

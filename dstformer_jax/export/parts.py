@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dstformer_jax.body.declared import skeleton_of
 from dstformer_jax.body.geometry import Normaliser
-from dstformer_jax.body.skeleton import SKELETONS
 from dstformer_jax.convert import read_any
 from dstformer_jax.models.network import Network, build_network
 from dstformer_jax.torch_files import is_torch_path
@@ -132,7 +132,7 @@ def _apply(part: Part, motion: jax.Array) -> jax.Array:
 
 
 def _metadata(part: Part, source: str, info: Mapping[str, Any]) -> dict[str, Any]:
-    skeleton = SKELETONS[info.get("skeleton") or "h36m17"]
+    skeleton = skeleton_of(info.get("skeleton") or "h36m17")
     normaliser = Normaliser(**(info.get("normaliser") or {}))
     backbone: Any = part.network.backbone
     people, joints = ["M"] if part.people else [], backbone.num_joints

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from dstformer_jax.body.motion import Motion, Track
+from dstformer_jax.body.skeleton import Skeleton
 from dstformer_jax.data import schema
 from dstformer_jax.data.bank import Bank
 from dstformer_jax.data.detected import best_seen, on_frames, picture_size, to_motion
@@ -95,8 +96,9 @@ class Recogniser:
         size = picture_size(motion, motion.size)
         scores = jax.jit(partial(class_scores, self.model.network))
         for clips in batched(self._clips(motion, every), BATCH):
-            bank = Bank.of([_sequence(clip, motion, size, self.source.persons) for clip in clips])
-            shown, _ = evaluation(SourceData.of(self.source, bank))
+            persons, skeleton = self.source.persons, self.model.skeleton
+            bank = Bank.of([_sequence(clip, motion, size, persons, skeleton) for clip in clips])
+            shown, _ = evaluation(SourceData.of(self.source, bank, self.model.skeleton))
             for batch in shown:
                 rows = self.model.run(scores, batch["motion"], axes=4)
                 for row in np.flatnonzero(batch["index"] >= 0):
@@ -142,14 +144,16 @@ def _share(track: Track, first: int, end: int) -> float:
     return float((track.confidence[rows] > 0).any(-1).sum()) / (end - first)
 
 
-def _sequence(clip: Clip, motion: Motion, size: tuple[int, int], persons: int) -> schema.Sequence:
+def _sequence(
+    clip: Clip, motion: Motion, size: tuple[int, int], persons: int, skeleton: Skeleton
+) -> schema.Sequence:
     """A clip as a prepared dataset has it: from the first to the last sight of its first person."""
     frames = slice(clip.first, clip.end)
     people = [on_frames(track, frames, motion.num_frames) for track in clip.people]
     seen = np.flatnonzero(people[0][..., -1].any(-1))
-    moving = [to_motion(array[seen[0] : seen[-1] + 1], motion, size) for array in people]
+    moving = [to_motion(array[seen[0] : seen[-1] + 1], motion, size, skeleton) for array in people]
     partner = {"partner": (moving[1:] or [np.zeros_like(moving[0])])[0]} if persons == 2 else {}
-    fixed = {"unit": "normalised", "axes": "camera", "label": 0}
+    fixed = {"unit": "normalised", "axes": "camera", "label": 0, "joints": skeleton.names}
     return schema.Sequence(id="clip", fps=motion.fps, motion=moving[0], **partner, **fixed)
 
 

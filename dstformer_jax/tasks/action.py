@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dstformer_jax.body.geometry import flip
+from dstformer_jax.body.skeleton import H36M17, Skeleton
 from dstformer_jax.data.sources import Source, SourceData
 from dstformer_jax.models.heads_action import Absent
 from dstformer_jax.tasks import losses, metrics
@@ -27,6 +28,7 @@ class Action:
       dropout: of the representation.
       absent: "zeros" averages absent people in (official), "masked" leaves them out.
       classes, clips: names in label order, and how tested clips are made; filled by `with_data`.
+      skeleton: of the joints; set by `config.skeleton`.
     """
 
     terms: tuple[str, ...] = ("cross_entropy",)
@@ -36,6 +38,7 @@ class Action:
     absent: Absent = "zeros"
     classes: tuple[str, ...] = ()
     clips: Source | None = None
+    skeleton: Skeleton = H36M17
     head: str = "action"
     best: tuple[str, str] = ("top1", "max")
 
@@ -114,7 +117,7 @@ class Action:
 
     def mirror_input(self, batch: Batch) -> Batch:
         """The 2D motion seen in a mirror; only for classes that have no side."""
-        return {**batch, "motion": flip(batch["motion"], xp=jnp)}
+        return {**batch, "motion": flip(batch["motion"], self.skeleton, jnp)}
 
     def mirror(self, outputs: Outputs) -> Outputs:
         """The scores are what flip averaging averages."""

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dstformer_jax.body.geometry import flip
+from dstformer_jax.body.skeleton import H36M17, Skeleton
 from dstformer_jax.tasks import losses, metrics
 from dstformer_jax.tasks.base import Batch, Outputs, Reduce, Rows
 
@@ -19,6 +20,8 @@ TERMS_3D: dict[str, Callable[..., jax.Array]] = {
     "mpjpe": losses.mpjpe,
     "velocity": losses.velocity,
     "n_mpjpe": losses.n_mpjpe,
+}
+TERMS_OF_LIMBS: dict[str, Callable[..., jax.Array]] = {
     "limb_length": losses.limb_length,
     "angle": losses.angle,
     "angle_velocity": losses.angle_velocity,
@@ -37,6 +40,7 @@ class Lift3D:
       reduction: "mean" as the official code, "sum" over frames and joints as paper eq. 6-8.
       true_2d: the input's x and y take the place of the answer's before it is measured, as the
         official `gt_2d` does with true 2D input.
+      skeleton: of the joints; set by `config.skeleton`.
     """
 
     terms: tuple[str, ...] = ("mpjpe", "velocity", "n_mpjpe", "reprojection")
@@ -44,11 +48,12 @@ class Lift3D:
     reduction: str = "mean"
     plateau_after: int = 500
     true_2d: bool = False
+    skeleton: Skeleton = H36M17
     head: str = "pose"
     best: tuple[str, str] = ("mpjpe", "min")
 
     def __post_init__(self) -> None:
-        known = {*TERMS_3D, "limb_variance", "reprojection"}
+        known = {*TERMS_3D, *TERMS_OF_LIMBS, "limb_variance", "reprojection"}
         if unknown := sorted(set(self.terms) - known):
             raise ValueError(f"got weights.{unknown[0]}, expected one of {sorted(known)}")
         if self.reduction not in ("mean", "sum"):
@@ -78,8 +83,12 @@ class Lift3D:
             confidence = self._confidence(batch["confidence"])
             return {"reprojection": losses.reprojection(pred, target, confidence, mean)}
         terms = {n: f(pred, target, mean) for n, f in TERMS_3D.items() if n in self.terms}
+        for name, term in TERMS_OF_LIMBS.items():
+            if name in self.terms:
+                terms[name] = term(pred, target, mean, self.skeleton)
         if "limb_variance" in self.terms:
-            terms["limb_variance"] = losses.limb_variance(pred, reduce.mean, batch["valid"])
+            valid, joints = batch["valid"], self.skeleton
+            terms["limb_variance"] = losses.limb_variance(pred, reduce.mean, valid, joints)
         return terms
 
     def _mean(self, valid: jax.Array, reduce: Reduce) -> losses.Mean:
@@ -154,15 +163,15 @@ class Lift3D:
             return _reprojection_errors(rows, index)
         if "factor" in index:
             return _h36m(rows, index, self.root_relative)
-        return _mocap_errors(rows, index)
+        return _mocap_errors(rows, index, self.skeleton)
 
     def mirror_input(self, batch: Batch) -> Batch:
         """The batch with its 2D motion seen in a mirror."""
-        return {**batch, "motion": flip(batch["motion"], xp=jnp)}
+        return {**batch, "motion": flip(batch["motion"], self.skeleton, jnp)}
 
     def mirror(self, outputs: Outputs) -> Outputs:
         """Brings the answer to a mirrored input back, of what flip averaging averages."""
-        return {"pose": flip(outputs["pose"], xp=jnp)}
+        return {"pose": flip(outputs["pose"], self.skeleton, jnp)}
 
 
 def _frame_errors(pred: np.ndarray, true: np.ndarray) -> dict[str, np.ndarray]:
@@ -211,9 +220,10 @@ def _rate(index: dict[str, Any]) -> dict[str, float]:
     return {"fps": float(rates[0])} if len(rates) == 1 else {}
 
 
-def _mocap_errors(rows: Rows, index: dict[str, Any]) -> dict[str, float]:
+def _mocap_errors(rows: Rows, index: dict[str, Any], skeleton: Skeleton) -> dict[str, float]:
     """Root-relative errors in mm over the valid frames; per action and rig where there are any.
 
+    Of other skeletons than H36M17 also those of each joint, see `_joint_errors`.
     A source without a scale to mm (stored normalised) is measured in normalised units.
     """
     scale = np.where(rows["scale"] > 0, rows["scale"], 1).astype(np.float64)[:, None, None, None]
@@ -221,6 +231,8 @@ def _mocap_errors(rows: Rows, index: dict[str, Any]) -> dict[str, float]:
     valid = rows["valid"]
     out = _means(errors, valid, index["frames"])
     out |= {"frames": float(valid.sum())} | _rate(index)
+    if skeleton != H36M17:
+        out |= _joint_errors(rows["pose"] * scale, rows["target"] * scale, valid, skeleton)
     for label in ("rig", "action"):
         groups: dict[str, list[np.ndarray]] = defaultdict(list)
         for group, clip, ok in zip(index[label], errors["mpjpe"], valid, strict=True):
@@ -229,6 +241,23 @@ def _mocap_errors(rows: Rows, index: dict[str, Any]) -> dict[str, float]:
         if len(means) > 1:
             out |= {f"mpjpe_{label}/{name}": value for name, value in means.items()}
             out[f"mpjpe_{label}_mean"] = float(np.mean(list(means.values())))
+    return out
+
+
+def _joint_errors(
+    pred: np.ndarray, true: np.ndarray, valid: np.ndarray, skeleton: Skeleton
+) -> dict[str, float]:
+    """`mpjpe_joint/NAME` of each joint of [B, T, J, 3], and the means of two parts of them.
+
+    `mpjpe_h36m17` over those that H36M17 has, `mpjpe_added` over those that it lacks.
+    """
+    errors = np.linalg.norm(metrics.centre(pred) - metrics.centre(true), axis=-1)[valid].mean(0)
+    joints = dict(zip(skeleton.names, errors.tolist(), strict=True))
+    out = {f"mpjpe_joint/{name}": error for name, error in joints.items()}
+    for part, is_known in (("h36m17", True), ("added", False)):
+        some = [error for name, error in joints.items() if (name in H36M17.names) == is_known]
+        if some:
+            out[f"mpjpe_{part}"] = float(np.mean(some))
     return out
 
 

@@ -11,25 +11,25 @@ Source: paper eq. 6-8; official `lib/model/loss.py` (facts in docs/paper_map.md)
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dstformer_jax.body.skeleton import H36M17
+from dstformer_jax.body.skeleton import H36M17, Skeleton
 
 Array = jax.Array
 Mean = Callable[..., Array]
 
-# Pairs of limbs whose angle is compared; numbers count H36M17's limbs in order of the child.
+# Pairs of H36M17's limbs whose angle is compared; numbers count them in order of the child.
 ANGLE_PAIRS = np.array(
     [
         *[(0, 3), (0, 6), (3, 6), (0, 1), (1, 2), (3, 4), (4, 5), (6, 7), (7, 10)],
         *[(7, 13), (8, 13), (10, 13), (7, 8), (8, 9), (10, 11), (11, 12), (13, 14), (14, 15)],
     ]
 )
-LIMBS = np.array(H36M17.limbs)
 
 
 def plain_mean(values: Array, weight: Array | None = None) -> Array:
@@ -88,17 +88,23 @@ def reprojection(pred: Array, target: Array, confidence: Array, mean: Mean = pla
     return mean(distance(difference * confidence))
 
 
-def limb_lengths(pose: Array) -> Array:
-    """Lengths of the 16 limbs. [B, T, J, 3] -> [B, T, 16], in the pose's unit."""
-    return distance(limb_vectors(pose))
+def limb_lengths(pose: Array, skeleton: Skeleton = H36M17) -> Array:
+    """Lengths of the J - 1 limbs (16 of H36M17). [B, T, J, 3] -> [B, T, J - 1]."""
+    return distance(limb_vectors(pose, skeleton))
 
 
-def limb_vectors(pose: Array) -> Array:
-    """Parent minus child of every limb. [B, T, J, 3] -> [B, T, 16, 3]."""
-    return pose[..., LIMBS[:, 0], :] - pose[..., LIMBS[:, 1], :]
+def limb_vectors(pose: Array, skeleton: Skeleton = H36M17) -> Array:
+    """Parent minus child of every limb. [B, T, J, 3] -> [B, T, J - 1, 3]."""
+    limbs = np.array(skeleton.limbs)
+    return pose[..., limbs[:, 0], :] - pose[..., limbs[:, 1], :]
 
 
-def limb_variance(pred: Array, mean: Mean = plain_mean, valid: Array | None = None) -> Array:
+def limb_variance(
+    pred: Array,
+    mean: Mean = plain_mean,
+    valid: Array | None = None,
+    skeleton: Skeleton = H36M17,
+) -> Array:
     """Unbiased variance over time of predicted limb lengths; 0 for a single frame.
 
     Args:
@@ -107,7 +113,7 @@ def limb_variance(pred: Array, mean: Mean = plain_mean, valid: Array | None = No
     """
     if pred.shape[1] <= 1:
         return jnp.zeros(())
-    lengths = limb_lengths(pred)
+    lengths = limb_lengths(pred, skeleton)
     if valid is None:
         return mean(jnp.var(lengths, axis=1, ddof=1))
     counts = jnp.sum(valid, axis=1)[:, None]
@@ -117,33 +123,58 @@ def limb_variance(pred: Array, mean: Mean = plain_mean, valid: Array | None = No
     return mean(square / jnp.maximum(counts - 1, 1), (counts > 1).astype(lengths.dtype))
 
 
-def limb_length(pred: Array, target: Array, mean: Mean = plain_mean) -> Array:
+def limb_length(
+    pred: Array, target: Array, mean: Mean = plain_mean, skeleton: Skeleton = H36M17
+) -> Array:
     """L1 error of limb lengths; official loss_limb_gt."""
-    return mean(jnp.abs(limb_lengths(pred) - limb_lengths(target)))
+    return mean(jnp.abs(limb_lengths(pred, skeleton) - limb_lengths(target, skeleton)))
 
 
-def angles(pose: Array) -> Array:
-    """Angles in radians between the 18 limb pairs. [B, T, J, 3] -> [B, T, 18].
+@lru_cache(maxsize=8)
+def angle_pairs(skeleton: Skeleton) -> np.ndarray:
+    """Pairs of limbs whose angle is compared, int [K, 2]; limbs count in order of the child.
+
+    Those of H36M17, as far as the skeleton has their joints, and each joint that H36M17 lacks: its
+    limb with the one above it.
+    """
+    limbs = {skeleton.names[child]: limb for limb, (_, child) in enumerate(skeleton.limbs)}
+    ends = [[H36M17.names[H36M17.limbs[limb][1]] for limb in pair] for pair in ANGLE_PAIRS]
+    shared = [(limbs[a], limbs[b]) for a, b in ends if a in limbs and b in limbs]
+    added = [
+        (limbs[skeleton.names[parent]], limbs[skeleton.names[child]])
+        for parent, child in skeleton.limbs
+        if skeleton.names[child] not in H36M17.names and skeleton.parents[parent] >= 0
+    ]
+    return np.array(shared + added)
+
+
+def angles(pose: Array, skeleton: Skeleton = H36M17) -> Array:
+    """Angles in radians between the K limb pairs (18 of H36M17). [B, T, J, 3] -> [B, T, K].
 
     Norms are clamped at 1e-8 and cosines at 1 - 1e-7, as in the official get_angles.
     """
-    limbs = limb_vectors(pose)
-    first, second = limbs[..., ANGLE_PAIRS[:, 0], :], limbs[..., ANGLE_PAIRS[:, 1], :]
+    limbs, pairs = limb_vectors(pose, skeleton), angle_pairs(skeleton)
+    first, second = limbs[..., pairs[:, 0], :], limbs[..., pairs[:, 1], :]
     norms = jnp.maximum(distance(first), 1e-8) * jnp.maximum(distance(second), 1e-8)
     cosine = jnp.sum(first * second, axis=-1) / norms
     return jnp.arccos(jnp.clip(cosine, -1 + 1e-7, 1 - 1e-7))
 
 
-def angle(pred: Array, target: Array, mean: Mean = plain_mean) -> Array:
+def angle(
+    pred: Array, target: Array, mean: Mean = plain_mean, skeleton: Skeleton = H36M17
+) -> Array:
     """L1 error of limb angles in radians; official loss_angle."""
-    return mean(jnp.abs(angles(pred) - angles(target)))
+    return mean(jnp.abs(angles(pred, skeleton) - angles(target, skeleton)))
 
 
-def angle_velocity(pred: Array, target: Array, mean: Mean = plain_mean) -> Array:
+def angle_velocity(
+    pred: Array, target: Array, mean: Mean = plain_mean, skeleton: Skeleton = H36M17
+) -> Array:
     """L1 error of the change of limb angles; 0 for a single frame."""
     if pred.shape[1] <= 1:
         return jnp.zeros(())
-    return mean(jnp.abs(jnp.diff(angles(pred), axis=1) - jnp.diff(angles(target), axis=1)))
+    turned = jnp.diff(angles(pred, skeleton), axis=1)
+    return mean(jnp.abs(turned - jnp.diff(angles(target, skeleton), axis=1)))
 
 
 def cross_entropy(logits: Array, labels: Array, mean: Mean = plain_mean) -> Array:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dstformer_jax.body.geometry import flip
+from dstformer_jax.body.skeleton import H36M17, Skeleton
 from dstformer_jax.data.sources import SourceData
 from dstformer_jax.models.heads_action import Absent
 from dstformer_jax.tasks import losses, metrics
@@ -37,6 +38,7 @@ class OneShot:
       exemplars: "ntu120" for the protocol's, or ids of sequences separated by commas; "" draws
         them at random.
       draws: random sets of exemplars that the accuracy is averaged over.
+      skeleton: of the joints; set by `config.skeleton`.
     """
 
     terms: tuple[str, ...] = ("contrastive",)
@@ -48,6 +50,7 @@ class OneShot:
     exemplars: str = ""
     draws: int = 100
     classes: tuple[str, ...] = ()
+    skeleton: Skeleton = H36M17
     head: str = "embedding"
     best: tuple[str, str] = ("top1", "max")
 
@@ -116,7 +119,7 @@ class OneShot:
 
     def mirror_input(self, batch: Batch) -> Batch:
         """The 2D motion seen in a mirror; only for classes that have no side."""
-        return {**batch, "motion": flip(batch["motion"], xp=jnp)}
+        return {**batch, "motion": flip(batch["motion"], self.skeleton, jnp)}
 
     def mirror(self, outputs: Outputs) -> Outputs:
         """The embeddings are what flip averaging averages."""

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dstformer_jax.body.skeleton import H36M17
+from dstformer_jax.body.declared import declaration, skeleton_of
+from dstformer_jax.body.skeleton import H36M17, Skeleton
 from dstformer_jax.data import pipeline
 from dstformer_jax.data.corrupt import SHIPPED, NoiseTable
 from dstformer_jax.data.plan import Plan
@@ -27,9 +28,10 @@ NEEDED = ("data", "epochs", "eval", "model", "optim", "seed", "sources", "task",
 
 @dataclass(frozen=True)
 class Experiment:
-    """A config's task, network, clips, plan and optimiser."""
+    """A config's joints, task, network, clips, plan and optimiser."""
 
     config: dict[str, Any]
+    skeleton: Skeleton
     task: Any
     network: Network
     data: tuple[SourceData, ...]
@@ -56,7 +58,7 @@ class Experiment:
             "model": self.config["model"],
             "task": self.config["task"],
             "head": {"name": self.task.head, **self.task.head_settings},
-            "skeleton": "h36m17",
+            "skeleton": declaration(self.skeleton),
             "fps": rates[0] if len(rates) == 1 else rates,
             # Detections are brought to the range of the 3D clips: cropped to the person, or by
             # width. (2D sources are cropped in the official recipe whatever the 3D ones are.)
@@ -78,13 +80,15 @@ def build(config: Any) -> Experiment:
             f"got a config without {', '.join(missing)}, expected {', '.join(NEEDED)}; "
             "do start from configs.common.base()"
         )
-    task = build_task(config["task"], config["weights"])
-    data = open_sources(config["sources"], config["data"]["path"])
-    tests = open_sources(tested(config["eval"]), config["data"]["path"])
+    skeleton = skeleton_of(config.get("skeleton", H36M17.name))
+    config["model"] = with_joints(config["model"], skeleton)
+    task = with_skeleton(build_task(config["task"], config["weights"]), skeleton)
+    data = open_sources(config["sources"], config["data"]["path"], skeleton)
+    tests = open_sources(tested(config["eval"]), config["data"]["path"], skeleton)
     if hasattr(task, "with_data"):
         task = task.with_data(data, tests)
     network = build_network(config["model"], task.head, task.head_settings)
-    check_data(config["data"])
+    check_data(config["data"], skeleton)
     check_rhythm(config)
     check_evaluation(config["eval"], [item.source.name for item in tests])
     order = config["data"].get("order", "shuffled")
@@ -93,6 +97,7 @@ def build(config: Any) -> Experiment:
     shapes = variable_shapes(network, max(item.source.frames for item in (*data, *tests)))
     return Experiment(
         config=config,
+        skeleton=skeleton,
         task=task,
         network=network,
         data=data,
@@ -113,6 +118,30 @@ def plain(config: Any) -> Any:
     if isinstance(config, (list, tuple)):
         return [plain(value) for value in config]
     return config
+
+
+def with_joints(model: Config, skeleton: Skeleton) -> dict[str, Any]:
+    """`config.model` with as many joints as the skeleton has; 17, the default, means just that."""
+    joints = model.get("num_joints", H36M17.num_joints)
+    if joints not in (H36M17.num_joints, skeleton.num_joints):
+        raise ValueError(
+            f"got model.num_joints={joints} with the {skeleton.num_joints} joints of "
+            f"{skeleton.name}, expected as many; do leave it out and set config.skeleton"
+        )
+    own = {} if skeleton == H36M17 else {"num_joints": skeleton.num_joints}
+    return {**model, **own}
+
+
+def with_skeleton(task: Any, skeleton: Skeleton) -> Any:
+    """The task of these joints; ValueError of one that knows those of H36M17 alone."""
+    if skeleton == H36M17:
+        return task
+    if not hasattr(task, "skeleton"):
+        raise ValueError(
+            f"got config.skeleton={skeleton.name} with task.name of head {task.head!r}, expected "
+            "h36m17: bodies are measured at its joints"
+        )
+    return dataclasses.replace(task, skeleton=skeleton)
 
 
 def build_task(settings: Config, weights: Config) -> Any:
@@ -145,16 +174,16 @@ def tested(settings: Config) -> Config:
     return {name: each and {**each, **tails[tail]} for name, each in sources.items()}
 
 
-def open_sources(sources: Config, path: str) -> tuple[SourceData, ...]:
+def open_sources(sources: Config, path: str, skeleton: Skeleton = H36M17) -> tuple[SourceData, ...]:
     """Opens every source of `name -> settings`; settings that are None switch a source off."""
     chosen = {name: settings for name, settings in sources.items() if settings}
     return tuple(
-        SourceData.open(Source.from_config({"name": name, **settings}), path)
+        SourceData.open(Source.from_config({"name": name, **settings}), path, skeleton)
         for name, settings in chosen.items()
     )
 
 
-def check_data(settings: Config) -> None:
+def check_data(settings: Config, skeleton: Skeleton = H36M17) -> None:
     """Raises ValueError for a feed, place or noise table that cannot work."""
     valid = {"feed": pipeline.FEEDS, "corrupt_on": pipeline.PLACES}
     for key, choices in valid.items():
@@ -165,24 +194,26 @@ def check_data(settings: Config) -> None:
             "got data.feed='tf' without TensorFlow installed; "
             "do --config.data.feed=numpy --config.data.corrupt_on=device"
         )
-    noise_table(settings)
+    noise_table(settings, skeleton)
 
 
-def noise_table(settings: Config) -> NoiseTable:
+def noise_table(settings: Config, skeleton: Skeleton = H36M17) -> NoiseTable:
     """The noise that `config.data.noise` names (a file of `fit_noise`), or the shipped.
 
-    `config.data.mask_joints` and `mask_frames` replace its shares of masked joints and frames.
+    `config.data.mask_joints` and `mask_frames` replace its shares of masked joints and frames. A
+    table of 17 joints serves other skeletons too, see `NoiseTable.of`.
 
     Raises:
-      ValueError: not such a file, not one of 17 joints, or shares outside [0, 1).
+      ValueError: not such a file, not one of these joints, or shares outside [0, 1).
     """
     path = settings.get("noise")
     table = NoiseTable.read(path) if path else SHIPPED
-    if (joints := len(table.mean)) != H36M17.num_joints:
+    if (joints := len(table.mean)) not in (H36M17.num_joints, skeleton.num_joints):
         raise ValueError(
-            f"got data.noise={path} of {joints} joints, expected {H36M17.num_joints}; "
+            f"got data.noise={path} of {joints} joints, expected {skeleton.num_joints}; "
             "do write it with `python -m dstformer_jax.data.fit_noise`"
         )
+    table = table.of(skeleton)
     shares = {"joint_mask": settings.get("mask_joints"), "frame_mask": settings.get("mask_frames")}
     given = {name: share for name, share in shares.items() if share is not None}
     if any(not 0 <= share < 1 for share in given.values()):

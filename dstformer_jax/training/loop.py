@@ -89,7 +89,7 @@ class Loop:
             flip=config["eval"].get("flip", True),
             seed=config["seed"],
             groups=config["eval"].get("groups"),
-            table=noise_table(config["data"]),
+            table=noise_table(config["data"], experiment.skeleton),
             shared=config["data"].get("shared", False),
         )
         self.window = Window(experiment, logs.peak_flops(config.get("peak_tflops")))
@@ -136,7 +136,7 @@ class Loop:
                 feed=settings.get("feed", "tf"),
                 corrupt_on=settings.get("corrupt_on", "host"),
                 shared=settings.get("shared", False),
-                table=noise_table(settings),
+                table=noise_table(settings, self.experiment.skeleton),
                 process_index=jax.process_index(),
                 process_count=jax.process_count(),
             )

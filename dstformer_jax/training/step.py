@@ -148,7 +148,7 @@ class Steps:
             corrupt,
             noise=source.noise,
             mask=source.mask,
-            table=noise_table(settings),
+            table=noise_table(settings, self._experiment.skeleton),
             shared=settings.get("shared", False),
         )
 
