@@ -126,6 +126,8 @@ def _data() -> ConfigDict:
             "noise": optional(str),  # a table fitted by data.fit_noise; None: the shipped one
             "mask_joints": optional(float),  # share of joints masked; None: the table's (0.05)
             "mask_frames": optional(float),  # share of frames masked; None: the table's (0.1)
+            # share of clips in which optional joints of a declared skeleton are masked; None: 0.25
+            "mask_groups": optional(float),
         }
     )
 

@@ -1,11 +1,13 @@
 """Skeletons of your own: a small JSON file that says what the joints of a network are.
 
-    {"name": "mine", "joints": {"root": null, "left_hip": "root", ...}, "rules": {...}}
+    {"name": "mine", "joints": {"root": null, "left_hip": "root", ...}, "rules": {...},
+     "optional": [["left_hand_tip", "right_hand_tip"]]}
 
 `joints` names the parent of each joint, root first and parents before children; left and right are
 told by the names (`left_hip`, `right_hip`). `rules` say what a joint is made of where a detector or
 a motion capture rig has no joint of that name: expressions (`conversion.parse_expression`), the
-first of which can be told is taken.
+first of which can be told is taken. `optional` lists groups of joints that some detectors lack
+altogether: where a source is masked, training hides each group in a quarter of the clips.
 """
 
 import json
@@ -18,6 +20,7 @@ from dstformer_jax.body.conversion import parse_expression
 from dstformer_jax.body.skeleton import SKELETONS, Skeleton, other_side
 
 MAX_BYTES = 2**18
+KEYS = dict.fromkeys(("name", "joints", "rules", "optional", "note")).keys()
 # What a network's joints must be among others, and the parents of some: size, gravity and floor of
 # lifted people are found by them.
 NEEDED: dict[str, str | None] = {
@@ -67,14 +70,15 @@ def declaration(skeleton: Skeleton) -> str | dict[str, Any]:
     parents = (skeleton.names[parent] if parent >= 0 else None for parent in skeleton.parents)
     joints = dict(zip(skeleton.names, parents, strict=True))
     rules = {name: list(expressions) for name, expressions in skeleton.rules}
-    return {"name": skeleton.name, "joints": joints, "rules": rules}
+    optional = [list(group) for group in skeleton.optional]
+    return {"name": skeleton.name, "joints": joints, "rules": rules, "optional": optional}
 
 
 def declared(content: Any, where: str) -> Skeleton:
     """The skeleton of a declaration's content; `where` it stands, for messages."""
-    if not isinstance(content, Mapping) or set(content) - {"name", "joints", "rules", "note"}:
+    if not isinstance(content, Mapping) or set(content) - KEYS:
         shown = sorted(content) if isinstance(content, Mapping) else type(content).__name__
-        raise ValueError(f"{where}: got {shown}, expected an object of name, joints and rules")
+        raise ValueError(f"{where}: got {shown}, expected an object of {', '.join(KEYS)}")
     name, joints = content.get("name"), content.get("joints")
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z]\w*", name) or name in SKELETONS:
         raise ValueError(
@@ -86,7 +90,8 @@ def declared(content: Any, where: str) -> Skeleton:
     names = tuple(joints)
     parents = tuple(_parent(joints, joint, where) for joint in names)
     rules = _rules(content.get("rules", {}), names, where)
-    return _checked(Skeleton(name, names, parents, rules), where)
+    optional = _groups(content.get("optional", []), names, where)
+    return _checked(Skeleton(name, names, parents, rules, optional), where)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -143,6 +148,20 @@ def _rules(
         for text in expressions:
             parse_expression(text)
     return tuple((joint, tuple(expressions)) for joint, expressions in given.items())
+
+
+def _groups(given: Any, names: tuple[str, ...], where: str) -> tuple[tuple[str, ...], ...]:
+    """The optional joints of a declaration."""
+    if not isinstance(given, list | tuple) or not all(
+        isinstance(group, list | tuple) and group for group in given
+    ):
+        raise ValueError(f"{where}: got optional {given!r:.60}, expected lists of joints")
+    for joint in (joint for group in given for joint in group):
+        if joint not in names[1:]:
+            raise ValueError(
+                f"{where}: got optional joint {joint!r}, expected one of {', '.join(names[1:])}"
+            )
+    return tuple(tuple(group) for group in given)
 
 
 def _checked(skeleton: Skeleton, where: str) -> Skeleton:

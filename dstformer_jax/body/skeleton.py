@@ -22,12 +22,14 @@ class Skeleton:
 
     rules: pairs (joint, expressions) that say what others lack and this one makes of their joints,
     such as `("left_hand_tip", ("left_hand_end",))`; the first that can be told is taken.
+    optional: groups of joints that a detector may lack altogether, such as hands.
     """
 
     name: str
     names: tuple[str, ...]
     parents: tuple[int, ...]
     rules: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    optional: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.parents) != len(self.names) or len(set(self.names)) != len(self.names):

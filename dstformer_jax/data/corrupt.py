@@ -43,6 +43,8 @@ class NoiseTable:
     curve: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # a, b, m, s
     joint_mask: float = 0.05  # share of joints masked
     frame_mask: float = 0.1  # share of frames masked
+    groups: tuple[tuple[int, ...], ...] = ()  # joints that are masked together, in whole clips
+    group_mask: float = 0.25  # share of clips in which a group is
 
     @classmethod
     def read(cls, path: str | Path) -> NoiseTable:
@@ -79,13 +81,19 @@ class NoiseTable:
 
         A table of as many joints as the skeleton has is taken as its own. One of H36M17's joints
         gives each joint of that name its row, and every other joint the row of the first joint
-        above it that has one: toes err as ankles do, hands as wrists.
+        above it that has one: toes err as ankles do, hands as wrists. Its optional joints become
+        the groups that are masked together.
         """
+        groups = tuple(tuple(map(skeleton.index, group)) for group in skeleton.optional)
         if len(self.weight) == skeleton.num_joints:
-            return self
+            return dataclasses.replace(self, groups=groups)
         rows = [_row(skeleton, joint) for joint in range(skeleton.num_joints)]
         return dataclasses.replace(
-            self, mean=self.mean[rows], std=self.std[rows], weight=self.weight[rows]
+            self,
+            mean=self.mean[rows],
+            std=self.std[rows],
+            weight=self.weight[rows],
+            groups=groups,
         )
 
 
@@ -116,6 +124,7 @@ class MaskDraws(NamedTuple):
 
     joint: Array  # [B, T, J]
     frame: Array  # [B, T, 1], or [1, T, 1] shared
+    group: Array | None = None  # [B, G] of G groups of joints
 
 
 class Sampler(Protocol):
@@ -152,10 +161,13 @@ def draw_noise(
     )
 
 
-def draw_mask(random: Sampler, frames: int, joints: int, shared: bool = False) -> MaskDraws:
+def draw_mask(
+    random: Sampler, frames: int, joints: int, shared: bool = False, groups: int = 0
+) -> MaskDraws:
     """Draws for `apply_mask`; with `shared`, one frame mask for the whole batch (official)."""
     frame = (random.common() if shared else random).uniform(frames, 1)
-    return MaskDraws(joint=random.uniform(frames, joints), frame=frame)
+    joint = random.uniform(frames, joints)
+    return MaskDraws(joint, frame, random.uniform(groups) if groups else None)
 
 
 def apply_noise(
@@ -198,7 +210,8 @@ def corrupt(
         draws = draw_noise(random, frames, joints, table.keyframes, shared)
         channels = _noisy(channels, draws, table, xp)
     if mask:
-        channels = _masked(channels, draw_mask(random, frames, joints, shared), table, xp)
+        draws = draw_mask(random, frames, joints, shared, len(table.groups))
+        channels = _masked(channels, draws, table, xp)
     return xp.stack(channels, axis=-1)
 
 
@@ -234,6 +247,11 @@ def _masked(
     channels: list[Array], draws: MaskDraws, table: NoiseTable, xp: ModuleType
 ) -> list[Array]:
     keep = (draws.joint > table.joint_mask) & (draws.frame > table.frame_mask)
+    if draws.group is not None:
+        hidden = draws.group < table.group_mask
+        for number, group in enumerate(table.groups):
+            is_member = np.isin(np.arange(len(table.weight)), group)
+            keep &= ~(is_member & hidden[:, number, None, None])
     return [channel * xp.asarray(keep, dtype=channel.dtype) for channel in channels]
 
 

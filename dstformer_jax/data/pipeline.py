@@ -79,7 +79,8 @@ def batches(
         return batch | {"keys": plan.keys(source, draw)[shards]}
 
     def spoil(source: int, xp: Any) -> Spoil:
-        return _spoil(data[source].source, corrupt_on, shared, table, xp)
+        here = data[source]
+        return _spoil(here.source, corrupt_on, shared, table.of(here.skeleton), xp)
 
     run = _tf_feed if feed == "tf" else _numpy_feed
     return run(plan, start_step, clean, spoil, threads)
@@ -252,7 +253,7 @@ def _evaluation_batch(
     batch["valid"] &= real[:, None]
     batch["index"] = np.where(real, rows, -1).astype(np.int32)
     batch["keys"] = shard_keys(stream(seed, EVALUATION_KEYS, 0, number))[shards]
-    return _spoil(source, corrupt_on, shared, table, np)(batch)
+    return _spoil(source, corrupt_on, shared, table.of(data.skeleton), np)(batch)
 
 
 def _evaluation_draws(

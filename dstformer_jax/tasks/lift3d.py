@@ -20,12 +20,11 @@ TERMS_3D: dict[str, Callable[..., jax.Array]] = {
     "mpjpe": losses.mpjpe,
     "velocity": losses.velocity,
     "n_mpjpe": losses.n_mpjpe,
-}
-TERMS_OF_LIMBS: dict[str, Callable[..., jax.Array]] = {
     "limb_length": losses.limb_length,
     "angle": losses.angle,
     "angle_velocity": losses.angle_velocity,
 }
+OF_LIMBS = ("limb_length", "angle", "angle_velocity")  # terms that ask what hangs on what
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Lift3D:
     best: tuple[str, str] = ("mpjpe", "min")
 
     def __post_init__(self) -> None:
-        known = {*TERMS_3D, *TERMS_OF_LIMBS, "limb_variance", "reprojection"}
+        known = {*TERMS_3D, "limb_variance", "reprojection"}
         if unknown := sorted(set(self.terms) - known):
             raise ValueError(f"got weights.{unknown[0]}, expected one of {sorted(known)}")
         if self.reduction not in ("mean", "sum"):
@@ -82,10 +81,11 @@ class Lift3D:
                 return {}
             confidence = self._confidence(batch["confidence"])
             return {"reprojection": losses.reprojection(pred, target, confidence, mean)}
-        terms = {n: f(pred, target, mean) for n, f in TERMS_3D.items() if n in self.terms}
-        for name, term in TERMS_OF_LIMBS.items():
-            if name in self.terms:
-                terms[name] = term(pred, target, mean, self.skeleton)
+        terms = {
+            name: term(pred, target, mean, *((self.skeleton,) if name in OF_LIMBS else ()))
+            for name, term in TERMS_3D.items()
+            if name in self.terms
+        }
         if "limb_variance" in self.terms:
             valid, joints = batch["valid"], self.skeleton
             terms["limb_variance"] = losses.limb_variance(pred, reduce.mean, valid, joints)

@@ -200,8 +200,8 @@ def check_data(settings: Config, skeleton: Skeleton = H36M17) -> None:
 def noise_table(settings: Config, skeleton: Skeleton = H36M17) -> NoiseTable:
     """The noise that `config.data.noise` names (a file of `fit_noise`), or the shipped.
 
-    `config.data.mask_joints` and `mask_frames` replace its shares of masked joints and frames. A
-    table of 17 joints serves other skeletons too, see `NoiseTable.of`.
+    `config.data.mask_joints`, `mask_frames` and `mask_groups` replace its shares of masked joints,
+    frames and optional joints. A table of 17 joints serves other skeletons too: `NoiseTable.of`.
 
     Raises:
       ValueError: not such a file, not one of these joints, or shares outside [0, 1).
@@ -214,11 +214,12 @@ def noise_table(settings: Config, skeleton: Skeleton = H36M17) -> NoiseTable:
             "do write it with `python -m dstformer_jax.data.fit_noise`"
         )
     table = table.of(skeleton)
-    shares = {"joint_mask": settings.get("mask_joints"), "frame_mask": settings.get("mask_frames")}
+    names = {"joint_mask": "mask_joints", "frame_mask": "mask_frames", "group_mask": "mask_groups"}
+    shares = {name: settings.get(key) for name, key in names.items()}
     given = {name: share for name, share in shares.items() if share is not None}
     if any(not 0 <= share < 1 for share in given.values()):
         raise ValueError(
-            f"got data.mask_joints, data.mask_frames {shares}, expected 0 <= share < 1"
+            f"got data.mask_joints, mask_frames, mask_groups {shares}, expected 0 <= share < 1"
         )
     return dataclasses.replace(table, **given)
 
