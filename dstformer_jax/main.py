@@ -19,6 +19,7 @@ try:
 except ImportError as error:
     sys.exit(f"error: {error}, expected the packages of training; do pip install -e '.[train]'")
 
+from dstformer_jax.body.skeleton import Skeleton
 from dstformer_jax.cache import use_compilation_cache
 from dstformer_jax.hub import is_hub_path
 from dstformer_jax.training import checkpoint, cost, evaluate, logs, loop, parallel, state
@@ -32,7 +33,7 @@ def train(experiment: Experiment, workdir: Path) -> None:
     """Trains to the end of the plan and prints the results."""
     given = None
     if not checkpoint.has_checkpoint(workdir):
-        given = load_variables(experiment.config.get("init_from"))
+        given = load_variables(experiment.config.get("init_from"), experiment.skeleton)
         if given is not None:  # before the workdir is made
             state.transplant(experiment.shapes, given)
 
@@ -46,7 +47,7 @@ def train(experiment: Experiment, workdir: Path) -> None:
 def evaluate_run(experiment: Experiment, workdir: Path) -> None:
     """Measures the workdir's best checkpoint (or `init_from`) and writes eval.json."""
     path = str(workdir) if checkpoint.has_checkpoint(workdir) else None
-    given = load_variables(path or experiment.config.get("init_from"))
+    given = load_variables(path or experiment.config.get("init_from"), experiment.skeleton)
     if given is None:
         raise ValueError(f"got {workdir} without a checkpoint; do train, or --config.init_from=...")
     if parallel.is_first_process():
@@ -89,7 +90,7 @@ def measured(workdir: str | None, init_from: str | None) -> str:
 
 def plan(experiment: Experiment, workdir: Path) -> None:
     """Prints what the run will be and cost; nothing is trained."""
-    if given := load_variables(experiment.config.get("init_from")):
+    if given := load_variables(experiment.config.get("init_from"), experiment.skeleton):
         state.transplant(experiment.shapes, given)
     print(cost.describe(experiment))
 
@@ -101,12 +102,18 @@ MODES: dict[str, Callable[[Experiment, Path], None]] = {
 }
 
 
-def load_variables(path: str | None) -> dict[str, Any] | None:
-    """Variables of a workdir of ours or of a PyTorch file, here or on the hub; None for no path."""
+def load_variables(path: str | None, skeleton: Skeleton | None = None) -> dict[str, Any] | None:
+    """Variables of a workdir of ours or of a PyTorch file, here or on the hub; None for no path.
+
+    A workdir of other joints than `skeleton`, where it is given, raises ValueError.
+    """
     if not path:
         return None
     if Path(path).is_dir():
-        return checkpoint.restore_params(path)[0]
+        variables, info = checkpoint.restore_params(path)
+        if skeleton is not None:
+            checkpoint.check_joints(info, skeleton, path)
+        return variables
     if not (Path(path).is_file() or is_hub_path(path)):
         raise ValueError(f"got init_from={path!r}, which does not exist")
     from dstformer_jax import convert

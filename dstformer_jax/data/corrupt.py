@@ -250,7 +250,7 @@ def _masked(
     if draws.group is not None:
         hidden = draws.group < table.group_mask
         for number, group in enumerate(table.groups):
-            is_member = np.isin(np.arange(len(table.weight)), group)
+            is_member = np.isin(np.arange(len(table.weight)), group)[None, None]
             keep &= ~(is_member & hidden[:, number, None, None])
     return [channel * xp.asarray(keep, dtype=channel.dtype) for channel in channels]
 

@@ -8,7 +8,7 @@ info that inference needs: model config, skeleton, normaliser, fps, root convent
 import json
 import logging
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +19,8 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
+from dstformer_jax.body.declared import skeleton_of
+from dstformer_jax.body.skeleton import H36M17, Skeleton
 from dstformer_jax.training import parallel
 
 FOLDER, PREFIX, DIGITS = "checkpoints", "ckpt", 8
@@ -214,6 +216,16 @@ def best_step(path: str | Path) -> int:
 def read_info(path: str | Path, step: int) -> dict[str, Any]:
     """What a saved step of a workdir says about itself."""
     return {**json.loads((_folder(path, step) / "info" / "metadata").read_text()), "step": step}
+
+
+def check_joints(info: Mapping[str, Any], skeleton: Skeleton, path: str | Path) -> None:
+    """Raises ValueError where the info of a checkpoint at `path` is of other joints."""
+    found = skeleton_of(info.get("skeleton", H36M17.name))
+    if found.names != skeleton.names:
+        raise ValueError(
+            f"got {path} of the {found.num_joints} joints of {found.name}, expected the "
+            f"{skeleton.num_joints} of {skeleton.name}; do set config.skeleton as there"
+        )
 
 
 def _folder(path: str | Path, step: int) -> Path:

@@ -6,7 +6,7 @@ import flax.struct
 import jax
 import numpy as np
 
-from dstformer_jax.training.checkpoint import Checkpoints, read_info, restore_params
+from dstformer_jax.training.checkpoint import Checkpoints, check_joints, read_info, restore_params
 from dstformer_jax.training.experiment import Experiment, initial_variables
 from dstformer_jax.training.parallel import Jit
 
@@ -38,7 +38,9 @@ def begin(
     """
     if (step := checkpoints.latest()) is not None:
         workdir = checkpoints.folder.parent
-        if not read_info(workdir, step).get("weights_only"):
+        info = read_info(workdir, step)
+        check_joints(info, experiment.skeleton, workdir)
+        if not info.get("weights_only"):
             _check_fits(experiment, checkpoints, step)
             state, _ = checkpoints.restore(abstract_state(experiment, backend))
             return state, f"resuming at step {step}"
