@@ -71,8 +71,8 @@ class Builder(BvhBuilder):
     def items(self, source: Path) -> list[Item]:
         """The files of one folder or of several, of the wanted skeletons."""
         options: BodyBvhOptions = self.options
-        _check(options)
         only_h36m17(options)
+        _check(options)
         items = [] if options.folders else super().items(source)
         for folder in options.folders:
             if not (source / folder).is_dir():
