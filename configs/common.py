@@ -16,7 +16,9 @@ def base() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
     config.epochs = 90
-    config.parallel = "auto"  # pmap | jit | auto: pmap in one process, jit across processes
+    # pmap | jit | fsdp (jit; each device holds a part of parameters and optimiser state) | auto:
+    # pmap in one process, jit across processes
+    config.parallel = "auto"
     config.init_from = optional(str)  # a workdir of ours, a PyTorch file, or hf://...
     config.log_every = 100  # steps
     # Joints of the network: a built-in skeleton, or the path of a JSON that declares one

@@ -1,8 +1,9 @@
 """Devices: the only file that knows how many there are.
 
-One pure step, two back ends with the same unstacked state and the same numbers:
-`pmap` (`in_axes=(None, 0)`, one process) and `jit` (NamedSharding over a `data` mesh, any number
-of processes). The step asks its `reduce` for means, so it reads the same under both.
+One pure step, three back ends with the same unstacked state and the same numbers:
+`pmap` (`in_axes=(None, 0)`, one process), `jit` (NamedSharding over a `data` mesh, any number of
+processes) and `fsdp` (as `jit`, but each device holds only its part of the state). The step asks
+its `reduce` for means, so it reads the same under all.
 
 Gradients under pmap: a loss made of `reduce.mean` is the global loss on every device, and JAX
 differentiates the sum of the devices' losses (psum transposes to psum). Each device thus holds
@@ -10,6 +11,7 @@ its own inputs' share of the gradient times the number of devices, and `reduce.g
 averages the shares to the exact global gradient, whatever the losses do with their means.
 """
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,6 +22,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 AXIS = "data"
+SMALLEST_SPLIT = 1024  # elements: to split less saves nothing and costs a message
 Batch = dict[str, np.ndarray]
 
 
@@ -100,6 +103,15 @@ class Jit:
         tree = jax.tree.map(np.asarray, tree)
         return jax.jit(_copy, out_shardings=self.replicated)(tree)
 
+    def shardings(self, tree: Any) -> Any:
+        """How the devices hold each array (or ShapeDtypeStruct) of a training state."""
+        return jax.tree.map(lambda _: self.replicated, tree)
+
+    def hold(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """function(*arguments), jitted, with its result held as a training state is."""
+        held = self.shardings(jax.eval_shape(function, *arguments))
+        return jax.jit(function, out_shardings=held)(*arguments)
+
     def place(self, batch: Batch) -> Any:
         """This process's rows of a batch -> arrays split over all devices."""
         rows = {len(array) for array in batch.values()}
@@ -134,6 +146,43 @@ class Jit:
         return multihost_utils.process_allgather(rows, tiled=True)
 
 
+class Fsdp(Jit):
+    """`Jit` whose devices each hold a part of parameters, statistics and optimiser state.
+
+    XLA gathers a parameter where a layer needs it and scatters its gradient (fully sharded data
+    parallelism, ZeRO stage 3): less memory a device for more traffic. Small arrays stay whole.
+    """
+
+    name = "fsdp"
+
+    def shardings(self, tree: Any) -> Any:
+        """Each array split along its longest axis that the devices divide; whole without one."""
+        return jax.tree.map(lambda leaf: NamedSharding(self.mesh, self._spec(leaf.shape)), tree)
+
+    def _spec(self, shape: tuple[int, ...]) -> PartitionSpec:
+        fitting = [axis for axis, size in enumerate(shape) if size % len(self.devices) == 0]
+        if math.prod(shape) < SMALLEST_SPLIT or not fitting:
+            return PartitionSpec()
+        axis = max(fitting, key=lambda axis: shape[axis])
+        return PartitionSpec(*[None] * axis, AXIS)
+
+    def compile_step(self, step: Callable[[Any, Any], tuple[Any, Any]]) -> Any:
+        def held(state: Any, batch: Any) -> tuple[Any, Any]:
+            state, metrics = step(state, batch)
+            return jax.lax.with_sharding_constraint(state, self.shardings(state)), metrics
+
+        # The state comes and goes as it is held; only the step itself knows its structure.
+        return jax.jit(
+            held,
+            in_shardings=(None, self.split),
+            out_shardings=(None, self.replicated),
+            donate_argnums=0,
+        )
+
+    def compile_rows(self, function: Callable[[Any, Any], Any]) -> Any:
+        return jax.jit(function, in_shardings=(None, self.split), out_shardings=self.split)
+
+
 class Pmap(Jit):
     """`jax.pmap` over this process's devices with the state passed whole (in_axes None)."""
 
@@ -144,7 +193,7 @@ class Pmap(Jit):
         if jax.process_count() > 1:
             raise ValueError(
                 f"got parallel='pmap' in {jax.process_count()} processes, expected one; "
-                "do use parallel='jit'"
+                "do use parallel='jit' or 'fsdp'"
             )
         super().__init__(devices)
 
@@ -173,7 +222,7 @@ class Pmap(Jit):
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), jax.device_get(rows))
 
 
-BACKENDS = {"pmap": Pmap, "jit": Jit}
+BACKENDS = {"pmap": Pmap, "jit": Jit, "fsdp": Fsdp}
 
 
 def backend(name: str = "auto", devices: Sequence[Any] | None = None) -> Jit:

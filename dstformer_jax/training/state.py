@@ -4,6 +4,7 @@ from typing import Any
 
 import flax.struct
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dstformer_jax.training.checkpoint import Checkpoints, check_joints, read_info, restore_params
@@ -64,10 +65,16 @@ def _check_fits(experiment: Experiment, checkpoints: Checkpoints, step: int) -> 
 
 def new_state(experiment: Experiment, backend: Jit, variables: Tree) -> State:
     """Step 0 with these variables."""
-    params = backend.replicate(variables["params"])
-    opt_state = backend.replicate(jax.jit(experiment.optimizer.init)(params))
-    step, batch_stats = backend.replicate((np.int32(0), variables["batch_stats"]))
-    return State(step, params, batch_stats, opt_state)
+
+    def begin_with(variables: Tree) -> State:
+        # Copies: what is jitted through unchanged may share the buffer that donation deletes.
+        params, batch_stats = jax.tree.map(
+            jnp.copy, (variables["params"], variables["batch_stats"])
+        )
+        return State(jnp.int32(0), params, batch_stats, experiment.optimizer.init(params))
+
+    wanted = {name: variables[name] for name in ("params", "batch_stats")}
+    return backend.hold(begin_with, jax.tree.map(np.asarray, wanted))
 
 
 def abstract_state(experiment: Experiment, backend: Jit) -> State:
@@ -80,8 +87,9 @@ def abstract_state(experiment: Experiment, backend: Jit) -> State:
         opt_state=jax.eval_shape(experiment.optimizer.init, params),
     )
     return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=backend.replicated),
+        lambda leaf, held: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=held),
         state,
+        backend.shardings(state),
     )
 
 

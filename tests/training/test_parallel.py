@@ -1,4 +1,4 @@
-"""1 device == 8 devices and pmap == jit, for means, gradients and training."""
+"""1 device == 8 devices and pmap == jit == fsdp, for means, gradients and training."""
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +8,11 @@ from flax.traverse_util import flatten_dict
 
 from dstformer_jax.training import parallel
 from dstformer_jax.training.experiment import initial_variables
-from dstformer_jax.training.state import begin, new_state
+from dstformer_jax.training.state import abstract_state, begin, new_state
 from dstformer_jax.training.step import example, make_step
 
 BACKENDS = ["pmap", "jit"]
+EVERY = [*BACKENDS, "fsdp"]
 
 
 def batch_of(rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -84,11 +85,12 @@ def train(experiment, backend, steps):
     return jax.device_get(state.params), losses
 
 
-def test_pmap_jit_and_one_device_train_alike(make_experiment):
+def test_all_back_ends_and_one_device_train_alike(make_experiment, monkeypatch):
+    monkeypatch.setattr(parallel, "SMALLEST_SPLIT", 8)  # this network's matrices are small
     experiment = make_experiment(dstformer=True)
     one = train(experiment, parallel.backend("jit", jax.devices()[:1]), 10)
     assert one[1][-1] < one[1][0]
-    for name in BACKENDS:
+    for name in EVERY:
         params, losses = train(experiment, parallel.backend(name), 10)
         np.testing.assert_allclose(losses, one[1], rtol=1e-5)
         for path, value in flatten_dict(params, sep="/").items():
@@ -116,6 +118,73 @@ def test_the_state_is_whole_replicated_and_donated(make_experiment, name):
     assert kernel.shape == (8, 3)
     assert kernel.sharding.is_fully_replicated
     assert state.params["head"]["dense"]["kernel"].is_deleted()
+
+
+def bytes_on_one_device(tree) -> int:
+    """What the first device holds of the arrays of a tree."""
+    shards = [leaf.addressable_shards[0] for leaf in jax.tree.leaves(tree)]
+    assert {shard.device for shard in shards} == {jax.devices()[0]}
+    return sum(shard.data.nbytes for shard in shards)
+
+
+def test_fsdp_holds_an_eighth_of_the_state_on_each_device(make_experiment):
+    """Before and after a step, and in the compiler's plan of the step; small arrays stay whole."""
+    experiment = make_experiment(model__dim_rep=4096)
+    batch = {k: v for k, v in example(experiment.data[0]).items() if k != "keys"}
+    held, planned = {}, {}
+    for name in ("jit", "fsdp"):
+        backend = parallel.backend(name)
+        state = new_state(experiment, backend, initial_variables(experiment))
+        before, placed = bytes_on_one_device(state), backend.place(batch)
+        step = backend.compile_step(make_step(experiment, backend.reduce))
+        compiled = step.lower(state, placed).compile()
+        planned[name] = compiled.memory_analysis().argument_size_in_bytes
+        state, _ = compiled(state, placed)
+        assert bytes_on_one_device(state) == before
+        held[name] = before
+        bias = state.params["head"]["dense"]["bias"]
+        assert bias.sharding.is_fully_replicated
+    assert held["fsdp"] < 0.2 * held["jit"]
+    assert planned["fsdp"] < 0.25 * planned["jit"]
+
+
+def test_fsdp_rows_are_those_of_jit(make_experiment, monkeypatch):
+    monkeypatch.setattr(parallel, "SMALLEST_SPLIT", 8)
+    experiment = make_experiment(model__dim_rep=64, model__dim_feat=64)
+    variables = initial_variables(experiment)
+    batch = {"motion": example(experiment.data[0])["motion"]}
+
+    def rows(variables, batch):
+        return experiment.network.apply(variables, batch["motion"])
+
+    got = {}
+    for name in ("jit", "fsdp"):
+        backend = parallel.backend(name)
+        state = new_state(experiment, backend, variables)
+        got[name] = backend.fetch_rows(
+            backend.compile_rows(rows)(state.variables, backend.place(batch))
+        )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), got["fsdp"], got["jit"])
+
+
+@pytest.mark.parametrize("pair", [("fsdp", "jit"), ("jit", "fsdp")])
+def test_a_checkpoint_moves_between_whole_and_split_state(
+    make_experiment, tmp_path, monkeypatch, pair
+):
+    monkeypatch.setattr(parallel, "SMALLEST_SPLIT", 8)
+    from dstformer_jax.training.checkpoint import Checkpoints
+
+    experiment = make_experiment(model__dim_rep=64, model__dim_feat=64)
+    saver, reader = (parallel.backend(name) for name in pair)
+    saved = new_state(experiment, saver, initial_variables(experiment))
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, saved, {})
+        checkpoints.wait()
+        restored, _ = checkpoints.restore(abstract_state(experiment, reader))
+    jax.tree.map(np.testing.assert_array_equal, restored, saved)
+    held = new_state(experiment, reader, initial_variables(experiment))
+    assert bytes_on_one_device(restored) == bytes_on_one_device(held)
+    assert bytes_on_one_device(restored) != bytes_on_one_device(saved)
 
 
 def test_replicate_does_not_alias_its_source():
