@@ -1,13 +1,14 @@
 """Checkpoints: a folder `checkpoints/ckpt_00001000` a saved step, written in the background.
 
 A step's folder appears under its name only when it is complete, so a run killed at any moment
-resumes from the last complete step. Beside the state, each holds the position in the data and the
+resumes from the last complete step; one that was damaged later is put aside for the one before. Beside the state, each holds the position in the data and the
 info that inference needs: model config, skeleton, normaliser, fps, root convention.
 """
 
 import json
 import logging
 import math
+import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -21,10 +22,11 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from dstformer_jax.body.declared import skeleton_of
 from dstformer_jax.body.skeleton import H36M17, Skeleton
-from dstformer_jax.training import parallel
+from dstformer_jax.training import parallel, sums
 
 FOLDER, PREFIX, DIGITS = "checkpoints", "ckpt", 8
 BEST = "best"
+DAMAGED = "damaged"  # prefix of folders put aside
 
 # Orbax warns of what is meant here (read-only managers, steps without a measure).
 logging.getLogger("absl").addFilter(
@@ -71,7 +73,9 @@ class Checkpoints:
             cleanup_tmp_directories=not read,
             create=not read,
             read_only=read,
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
         )
+        self._saving = -1
         self.folder = folder
         self._manager = ocp.CheckpointManager(folder, options=options)
 
@@ -86,6 +90,8 @@ class Checkpoints:
         """
         if self.latest() == step:
             return
+        self.wait()  # one write at a time, so that `_seal` knows which it is
+        self._saving = step
         measured = best is not None and math.isfinite(best)
         self._manager.save(
             step,
@@ -96,6 +102,12 @@ class Checkpoints:
             metrics={BEST: float(best)} if measured and best is not None else None,
             force=True,
         )
+
+    def _seal(self) -> None:
+        """Sums the files of the step being saved: all are written, its name is still to come."""
+        if parallel.is_first_process():
+            for folder in self.folder.glob(f"{PREFIX}_{self._saving:0{DIGITS}}.*"):
+                sums.write_sums(folder)
 
     def measure(self, step: int, info: dict[str, Any], best: float) -> None:
         """Gives a complete step, saved without a measure, its measure and new info.
@@ -115,6 +127,34 @@ class Checkpoints:
     def latest(self) -> int | None:
         """The last complete step."""
         return self._manager.latest_step()
+
+    def newest_sound(self) -> tuple[int | None, str]:
+        """The last complete step that is as it was written, and a warning of those that are not.
+
+        Damaged steps after it are put aside under another name, since they are trained again.
+
+        Raises:
+          ValueError: there are steps, but all of them are damaged.
+        """
+        warnings: list[str] = []
+        while (step := self.latest()) is not None:
+            folder = _folder(self.folder.parent, step)
+            words = sums.damage(folder) if parallel.is_first_process() else ""
+            if not multihost_utils.broadcast_one_to_all(np.int32(bool(words))):
+                return step, "".join(warnings)
+            aside = folder.with_name(f"{DAMAGED}_{folder.name}")
+            if parallel.is_first_process():
+                shutil.rmtree(aside, ignore_errors=True)
+                folder.rename(aside)
+            multihost_utils.sync_global_devices("put aside")
+            self._manager.reload()
+            warnings.append(f"WARNING: step {step} is damaged ({words}) and now {aside.name}; ")
+        if warnings:
+            raise ValueError(
+                f"got only damaged checkpoints in {self.folder}, expected a whole one; do restore "
+                f"the folder from a copy, or start in another workdir. {''.join(warnings)}"
+            )
+        return None, ""
 
     def best(self) -> int | None:
         """The complete step with the best measure."""
@@ -193,6 +233,10 @@ def restore_params(
     chosen = best_step(path) if step is None else step
     if chosen not in (steps := saved_steps(path)):
         raise ValueError(f"got step {chosen} of {path}, expected one of {steps}")
+    if words := sums.damage(_folder(path, chosen)):
+        raise ValueError(
+            f"got step {chosen} of {path}, which is damaged ({words}); do take another of {steps}"
+        )
     return _read_variables(_folder(path, chosen) / "state", only), read_info(path, chosen)
 
 

@@ -37,14 +37,15 @@ def begin(
     In this order: (1) the run's own last checkpoint (converted weights have no optimiser state
     and begin at step 0), (2) `given` parameters of another model, (3) from scratch.
     """
-    if (step := checkpoints.latest()) is not None:
+    step, warning = checkpoints.newest_sound()
+    if step is not None:
         workdir = checkpoints.folder.parent
         info = read_info(workdir, step)
         check_joints(info, experiment.skeleton, workdir)
         if not info.get("weights_only"):
             _check_fits(experiment, checkpoints, step)
             state, _ = checkpoints.restore(abstract_state(experiment, backend))
-            return state, f"resuming at step {step}"
+            return state, f"{warning}resuming at step {step}"
         given, _ = restore_params(workdir, step)
     if given is not None:
         variables, sentence = transplant(initial_variables(experiment), given)

@@ -1,0 +1,48 @@
+"""Checksums of a saved step: damage is noticed before anyone trains on it.
+
+They are written into the step's folder before it gets its final name, so a step that has a name
+has its sums. Steps of programs that wrote none are taken as they are.
+"""
+
+import json
+import zlib
+from pathlib import Path
+
+FILE = "sums.json"
+PART = "state"  # the folder that is summed; the others are JSON, which tells by itself
+BLOCK = 1 << 20  # bytes
+
+
+def write_sums(folder: Path) -> None:
+    """Writes the CRC-32 of every file of the state of a step that is about to be complete."""
+    sums = {path.relative_to(folder).as_posix(): crc(path) for path in _files(folder)}
+    (folder / FILE).write_text(json.dumps(sums, indent=0))
+
+
+def damage(folder: Path) -> str:
+    """What is wrong with a complete step, in words; "" where it is as it was written."""
+    try:
+        json.loads((folder / "info" / "metadata").read_bytes())
+        sums = json.loads((folder / FILE).read_bytes()) if (folder / FILE).exists() else {}
+    except (ValueError, OSError) as error:
+        return f"unreadable JSON: {error}"
+    for name, expected in sums.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if crc(path) != expected:
+            return f"{name} is not what was written"
+    return ""
+
+
+def crc(path: Path) -> int:
+    """CRC-32 of a file, read block by block."""
+    value = 0
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            value = zlib.crc32(block, value)
+    return value
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in (folder / PART).rglob("*") if path.is_file())
