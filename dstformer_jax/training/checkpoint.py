@@ -1,8 +1,9 @@
 """Checkpoints: a folder `checkpoints/ckpt_00001000` a saved step, written in the background.
 
 A step's folder appears under its name only when it is complete, so a run killed at any moment
-resumes from the last complete step; one that was damaged later is put aside for the one before. Beside the state, each holds the position in the data and the
-info that inference needs: model config, skeleton, normaliser, fps, root convention.
+resumes from the last complete step; one that was damaged later is put aside for the one before.
+Beside the state, each holds the position in the data and the info that inference needs: model
+config, skeleton, normaliser, fps, root convention.
 """
 
 import json
