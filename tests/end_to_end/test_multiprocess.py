@@ -1,0 +1,98 @@
+"""Several processes: they train as one, stop together, and go on in another number."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from processes import ROOT, environment, finish, free_address, parameters, start_together
+from processes import wait_for_step as wait_for
+
+from dstformer_jax.training import checkpoint
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+
+
+def assert_trained_as(workdir: Path, whole: Path) -> None:
+    """The weights and results of one undisturbed process, up to the order of sums."""
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3),
+        parameters(workdir)["head"],
+        parameters(whole)["head"],
+    )
+    results = [checkpoint.restore_params(path, 50)[1]["results"] for path in (workdir, whole)]
+    assert results[0] == pytest.approx(results[1], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("count", "later", "backend"), [(2, 4, "jit"), (4, 2, "fsdp"), (2, 1, "fsdp")]
+)
+def test_processes_train_as_one_stop_together_and_go_on_in_another_number(
+    start, whole, tmp_path, count, later, backend
+):
+    """A SIGTERM to one of them stops all at the same step, which they save together."""
+    flags = [f"--config.parallel={backend}"]
+    together = start_together(start, tmp_path, count, *flags)
+    wait_for(tmp_path, 10, together[0])
+    together[-1].send_signal(signal.SIGTERM)
+    said = [finish(process, code=128 + signal.SIGTERM) for process in together]
+    saved = checkpoint.saved_steps(tmp_path)[-1]
+    assert saved < 50
+    assert all(f"saved step {saved}" in each for each in said)
+
+    if later == 1:  # without the services that join processes
+        said = [finish(start(tmp_path, 8, *flags))]
+    else:
+        said = [finish(process) for process in start_together(start, tmp_path, later, *flags)]
+    assert f"resuming at step {saved}" in said[0]
+    assert all("step" not in each for each in said[1:])
+    assert_trained_as(tmp_path, whole)
+
+
+def launch(config: Path, workdir: Path, count: int) -> subprocess.Popen[str]:
+    """The launcher with so many processes, in a session of its own."""
+    env = {"PYTHON": sys.executable, "JAX_COORDINATOR_ADDRESS": free_address(), "GRACE": "5"}
+    return subprocess.Popen(
+        [
+            str(ROOT / "launch" / "multiprocess.sh"),
+            str(count),
+            f"--config={config}",
+            f"--workdir={workdir}",
+        ],
+        env={**environment(config, 8 // count), **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds child processes in /proc")
+def test_a_lost_process_costs_at_most_the_steps_since_the_last_checkpoint(config, whole, tmp_path):
+    """One of four is killed; the launcher ends the others; two go on and end as one would."""
+    four = launch(config, tmp_path, 4)
+    try:
+        wait_for(tmp_path, 10, four)
+        saved = checkpoint.saved_steps(tmp_path)[-1]
+        children = Path(f"/proc/{four.pid}/task/{four.pid}/children").read_text().split()
+        assert len(children) == 4
+        os.kill(int(children[2]), signal.SIGKILL)
+        four.communicate(timeout=300)
+        assert four.returncode != 0
+    finally:
+        if four.poll() is None:
+            os.killpg(four.pid, signal.SIGKILL)
+    logged = [
+        json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()
+    ]
+    resumed = checkpoint.saved_steps(tmp_path)[-1]
+    assert saved <= resumed
+    assert max(logged) - resumed <= 5  # the rhythm of checkpoints
+    said = finish(launch(config, tmp_path, 2))
+    assert f"resuming at step {resumed}" in said
+    assert_trained_as(tmp_path, whole)
