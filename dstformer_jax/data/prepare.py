@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import errno
 import importlib
 import io
 import re
@@ -21,9 +20,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from tqdm import tqdm
-
 from .bank import Bank
+from .reading import read_all
 from .report import REPORT, Report, split_size
 
 if TYPE_CHECKING:
@@ -31,6 +29,24 @@ if TYPE_CHECKING:
     from .work import Work
 
 BUILDERS = Path(__file__).resolve().parents[2] / "datasets"
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """How much at once, and into how many files."""
+
+    num_workers: int = 1  # processes that read
+    num_shards: int = 0  # record files a split; 0: as tfds chooses by size
+
+    def __post_init__(self) -> None:
+        if self.num_workers < 1 or self.num_shards < 0:
+            raise ValueError(
+                f"got --num_workers={self.num_workers} --num_shards={self.num_shards}, "
+                "expected 1 or more processes and 0 or more files"
+            )
+
+
+SMALL = Scale()
 
 
 def builder_names() -> list[str]:
@@ -59,10 +75,12 @@ def prepare(
     options: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     progress: bool = True,
+    scale: Scale = SMALL,
 ) -> Report:
     """Builds `<data_dir>/<dataset>/<name>/<version>` and its frame bank; returns the report.
 
-    A finished dataset is left alone unless `overwrite`; an interrupted one is continued.
+    A finished dataset is left alone unless `overwrite`; an interrupted one is continued. What is
+    written depends on `scale` only in the number of record files.
     Raises ValueError when the source is not what the builder expects, when no file of it can be
     read, or when the name is taken by a dataset prepared with other options.
     """
@@ -78,7 +96,7 @@ def prepare(
         report = _finished(prepared, _plain(settings), _plain(builder.OPTIONS()))
         print(f"{report.dataset} is there already (--overwrite prepares it again)", file=sys.stderr)
         return report
-    return _prepare(builder, settings, source, root, prepared, progress)
+    return _prepare(builder, settings, source, root, prepared, progress, scale)
 
 
 def _check(
@@ -136,6 +154,7 @@ def _prepare(
     root: Path,
     prepared: Path,
     progress: bool,
+    scale: Scale,
 ) -> Report:
     from .work import Work
 
@@ -147,7 +166,7 @@ def _prepare(
         root / "work",
         {"options": options, "source": str(folder), "version": str(builder.VERSION)},
     )
-    skipped = _read(new, items, work, progress)
+    skipped = read_all(new, items, work, scale.num_workers, progress)
     chosen = [item for item in items if item.key not in skipped and work.count(item)]
     if not chosen:
         work.remove()
@@ -156,8 +175,15 @@ def _prepare(
             f"got {folder}, where none of {len(items)} files gave a sequence "
             f"(expected {builder.EXPECTS}){first}"
         )
-    _write(builder, settings, chosen, work, root, prepared)
-    splits = dict.fromkeys(split for item in chosen for split in item.splits)
+    splits: Counter[str] = Counter()
+    for item in chosen:
+        splits.update(dict.fromkeys(item.splits, work.count(item)))
+    if scale.num_shards > min(splits.values()):
+        raise ValueError(
+            f"got --num_shards={scale.num_shards}, expected at most the sequences of each split "
+            f"({dict(splits)}); what was read is kept"
+        )
+    _write(builder, settings, chosen, work, root, prepared, scale.num_shards)
     dataset = f"{root.parent.name}/{root.name}"
     banks = {split: Bank.open(root.parents[1], dataset, split) for split in splits}
     report = Report(
@@ -176,27 +202,6 @@ def _prepare(
     return report
 
 
-def _read(
-    builder: SequenceBuilder, items: list[Item], work: Work, progress: bool
-) -> dict[str, str]:
-    """Reads every item not read before into the work folder; returns the bad ones with reasons."""
-    skipped: dict[str, str] = {}
-    bar = tqdm(items, desc=f"{builder.name}: reading", unit="file", disable=not progress)
-    for item in bar:
-        if work.has(item):
-            continue
-        notes: Counter[str] = Counter()
-        try:
-            work.write(item, builder.read(item, notes), notes)
-        except Exception as error:  # a bad file may raise anything; it is named in the report
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise ValueError(f"got a full disk at {work.path}; make room and go on") from error
-            plain = isinstance(error, ValueError | OSError)
-            skipped[item.key] = str(error) if plain else f"{type(error).__name__}: {error}"
-            bar.write(f"skipped {item.key}: {skipped[item.key]}", file=sys.stderr)
-    return skipped
-
-
 def _write(
     builder: type[SequenceBuilder],
     settings: Any,
@@ -204,6 +209,7 @@ def _write(
     work: Work,
     root: Path,
     prepared: Path,
+    num_shards: int,
 ) -> None:
     """Writes the records; an earlier, interrupted attempt is swept away."""
     if _is_finished(prepared):
@@ -227,7 +233,10 @@ def _write(
             file_format="array_record",
         )
         with contextlib.redirect_stdout(io.StringIO()):  # tfds talks of downloading
-            writer.download_and_prepare(download_dir=str(work.path / "downloads"))
+            writer.download_and_prepare(
+                download_dir=str(work.path / "downloads"),
+                download_config=tfds.download.DownloadConfig(num_shards=num_shards or None),
+            )
     finally:
         logging.set_verbosity(verbosity)
         tfds.enable_progress_bar()
@@ -251,6 +260,9 @@ def _parser() -> _Parser:
     parser.add_argument("--data_dir", required=True, help="where prepared datasets live")
     parser.add_argument("--source", help="the folder (or file) to read")
     parser.add_argument("--name", default="default", help="name of this instance [default]")
+    parser.add_argument("--num_workers", type=int, default=1, help="processes that read [1]")
+    text = "record files a split [0: by size]"
+    parser.add_argument("--num_shards", type=int, default=0, help=text)
     parser.add_argument("--overwrite", action="store_true", help="prepare again from the start")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("-h", "--help", action="help", help="show this help and exit")
@@ -302,6 +314,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options={name: given[name] for name in names},
             overwrite=given["overwrite"],
             progress=not given["quiet"],
+            scale=Scale(given["num_workers"], given["num_shards"]),
         )
     except ImportError as error:
         print(f"prepare: {error}; do pip install -r requirements.txt", file=sys.stderr)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
+import uuid
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -44,7 +44,7 @@ class Work:
 
     def write(self, item: Item, sequences: Iterable[Sequence], notes: Counter[str]) -> None:
         """Keeps the sequences of an item: all of them or, when reading fails, none."""
-        partial = self._file(item).with_suffix(f".partial-{os.getpid()}")
+        partial = self._file(item).with_suffix(f".partial-{uuid.uuid4().hex}")
         self._file(item).unlink(missing_ok=True)
         stamp = _stamp(item)
         try:

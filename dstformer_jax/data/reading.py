@@ -1,0 +1,100 @@
+"""Reads the files of a preparation into its work folder: here, or in several processes."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from .builder import Item, SequenceBuilder
+    from .work import Work
+
+_in_worker: list[tuple[SequenceBuilder, list[Item], Work]] = []
+
+
+def read_all(
+    builder: SequenceBuilder, items: list[Item], work: Work, workers: int, progress: bool
+) -> dict[str, str]:
+    """Reads every item not read before into the work folder; returns the bad ones with reasons.
+
+    What is written does not depend on the number of workers: each item has a file of its own.
+
+    Raises:
+      ValueError: a full disk, or a worker that was killed; the same command goes on from there.
+    """
+    waiting = [place for place, item in enumerate(items) if not work.has(item)]
+    done = (
+        ((place, read_item(builder, items[place], work)) for place in waiting)
+        if workers == 1
+        else _in_processes(builder, items, work, waiting, workers)
+    )
+    skipped: dict[str, str] = {}
+    bar = tqdm(
+        done,
+        desc=f"{builder.name}: reading",
+        unit="file",
+        disable=not progress,
+        total=len(items),
+        initial=len(items) - len(waiting),
+    )
+    for place, reason in bar:
+        if reason:
+            skipped[items[place].key] = reason
+            bar.write(f"skipped {items[place].key}: {reason}", file=sys.stderr)
+    return {item.key: skipped[item.key] for item in items if item.key in skipped}
+
+
+def read_item(builder: SequenceBuilder, item: Item, work: Work) -> str:
+    """Reads one item into the work folder; why it is bad, or "" when it is good."""
+    notes: Counter[str] = Counter()
+    try:
+        work.write(item, builder.read(item, notes), notes)
+    except Exception as error:  # a bad file may raise anything; it is named in the report
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ValueError(f"got a full disk at {work.path}; make room and go on") from error
+        plain = isinstance(error, ValueError | OSError)
+        return str(error) or type(error).__name__ if plain else f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _in_processes(
+    builder: SequenceBuilder, items: list[Item], work: Work, waiting: list[int], workers: int
+) -> Iterator[tuple[int, str]]:
+    """The answers of several processes, as they come."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        raise ValueError("got --num_workers on a system that cannot fork; do --num_workers=1")
+    # Forks have what `items` has loaded into the builder without reading or sending it again.
+    pool = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("fork"), _begin, (builder, items, work)
+    )
+    try:
+        futures: dict[Future[str], int] = {pool.submit(_read, place): place for place in waiting}
+        for future in as_completed(futures):
+            yield futures.pop(future), future.result()
+    except BrokenProcessPool as error:
+        raise ValueError(
+            f"got a reading process that was killed, expected {workers} to live (too little "
+            "memory?); do the same with fewer --num_workers, which goes on from here"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin(builder: SequenceBuilder, items: list[Item], work: Work) -> None:
+    """In each process, once: Ctrl-C is the parent's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _in_worker[:] = [(builder, items, work)]
+
+
+def _read(place: int) -> str:
+    builder, items, work = _in_worker[0]
+    return read_item(builder, items[place], work)
