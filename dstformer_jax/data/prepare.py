@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .bank import Bank
-from .reading import read_all
+from .reading import Scale, read_all
 from .report import REPORT, Report, split_size
 
 if TYPE_CHECKING:
@@ -29,24 +29,6 @@ if TYPE_CHECKING:
     from .work import Work
 
 BUILDERS = Path(__file__).resolve().parents[2] / "datasets"
-
-
-@dataclasses.dataclass(frozen=True)
-class Scale:
-    """How much at once, and into how many files."""
-
-    num_workers: int = 1  # processes that read
-    num_shards: int = 0  # record files a split; 0: as tfds chooses by size
-
-    def __post_init__(self) -> None:
-        if self.num_workers < 1 or self.num_shards < 0:
-            raise ValueError(
-                f"got --num_workers={self.num_workers} --num_shards={self.num_shards}, "
-                "expected 1 or more processes and 0 or more files"
-            )
-
-
-SMALL = Scale()
 
 
 def builder_names() -> list[str]:
@@ -75,7 +57,7 @@ def prepare(
     options: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     progress: bool = True,
-    scale: Scale = SMALL,
+    scale: Scale | None = None,
 ) -> Report:
     """Builds `<data_dir>/<dataset>/<name>/<version>` and its frame bank; returns the report.
 
@@ -96,7 +78,7 @@ def prepare(
         report = _finished(prepared, _plain(settings), _plain(builder.OPTIONS()))
         print(f"{report.dataset} is there already (--overwrite prepares it again)", file=sys.stderr)
         return report
-    return _prepare(builder, settings, source, root, prepared, progress, scale)
+    return _prepare(builder, settings, source, root, prepared, progress, scale or Scale())
 
 
 def _check(
@@ -166,7 +148,7 @@ def _prepare(
         root / "work",
         {"options": options, "source": str(folder), "version": str(builder.VERSION)},
     )
-    skipped = read_all(new, items, work, scale.num_workers, progress)
+    skipped = read_all(new, items, work, scale, progress)
     chosen = [item for item in items if item.key not in skipped and work.count(item)]
     if not chosen:
         work.remove()
@@ -263,6 +245,8 @@ def _parser() -> _Parser:
     parser.add_argument("--num_workers", type=int, default=1, help="processes that read [1]")
     text = "record files a split [0: by size]"
     parser.add_argument("--num_shards", type=int, default=0, help=text)
+    text = "read by Apache Beam with these flags of its own, e.g. --runner=DirectRunner"
+    parser.add_argument("--beam", default="", metavar="FLAGS", help=text)
     parser.add_argument("--overwrite", action="store_true", help="prepare again from the start")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("-h", "--help", action="help", help="show this help and exit")
@@ -314,7 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options={name: given[name] for name in names},
             overwrite=given["overwrite"],
             progress=not given["quiet"],
-            scale=Scale(given["num_workers"], given["num_shards"]),
+            scale=Scale(given["num_workers"], given["num_shards"], given["beam"]),
         )
     except ImportError as error:
         print(f"prepare: {error}; do pip install -r requirements.txt", file=sys.stderr)

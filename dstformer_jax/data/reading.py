@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import multiprocessing
 import signal
@@ -21,22 +22,41 @@ if TYPE_CHECKING:
 _in_worker: list[tuple[SequenceBuilder, list[Item], Work]] = []
 
 
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """How much at once, and into how many files."""
+
+    num_workers: int = 1  # processes that read
+    num_shards: int = 0  # record files a split; 0: as tfds chooses by size
+    beam: str = ""  # flags of an Apache Beam runner that reads in their place
+
+    def __post_init__(self) -> None:
+        if self.num_workers < 1 or self.num_shards < 0:
+            raise ValueError(
+                f"got --num_workers={self.num_workers} --num_shards={self.num_shards}, "
+                "expected 1 or more processes and 0 or more files"
+            )
+
+
 def read_all(
-    builder: SequenceBuilder, items: list[Item], work: Work, workers: int, progress: bool
+    builder: SequenceBuilder, items: list[Item], work: Work, scale: Scale, progress: bool
 ) -> dict[str, str]:
     """Reads every item not read before into the work folder; returns the bad ones with reasons.
 
-    What is written does not depend on the number of workers: each item has a file of its own.
+    What is written does not depend on `scale`: each item has a file of its own.
 
     Raises:
       ValueError: a full disk, or a worker that was killed; the same command goes on from there.
     """
     waiting = [place for place, item in enumerate(items) if not work.has(item)]
-    done = (
-        ((place, read_item(builder, items[place], work)) for place in waiting)
-        if workers == 1
-        else _in_processes(builder, items, work, waiting, workers)
-    )
+    if scale.beam:
+        from .beam import read_with_beam  # an optional dependency
+
+        done = read_with_beam(builder, items, work, waiting, scale.beam)
+    elif scale.num_workers > 1:
+        done = _in_processes(builder, items, work, waiting, scale.num_workers)
+    else:
+        done = ((place, read_item(builder, items[place], work)) for place in waiting)
     skipped: dict[str, str] = {}
     bar = tqdm(
         done,

@@ -10,7 +10,8 @@ import pytest
 
 from dstformer_jax.data import prepare as command
 from dstformer_jax.data.bank import Bank
-from dstformer_jax.data.prepare import Scale, prepare
+from dstformer_jax.data.prepare import prepare
+from dstformer_jax.data.reading import Scale
 
 
 def prepared_elsewhere(source: Path, data_dir: Path, builders: Path, *flags: str, before: str = ""):
