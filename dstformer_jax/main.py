@@ -89,7 +89,9 @@ def measured(workdir: str | None, init_from: str | None) -> str:
 
 
 def plan(experiment: Experiment, workdir: Path) -> None:
-    """Prints what the run will be and cost; nothing is trained."""
+    """Prints what the run will be and cost, and checks its data; nothing is trained."""
+    for item in (*experiment.data, *experiment.tests.values()):
+        item.bank.verify()
     if given := load_variables(experiment.config.get("init_from"), experiment.skeleton):
         state.transplant(experiment.shapes, given)
     print(cost.describe(experiment))

@@ -11,7 +11,8 @@ import json
 import os
 import shutil
 import struct
-from collections.abc import Collection, Iterable
+import zlib
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +24,7 @@ from dstformer_jax.body.skeleton import H36M17
 from .schema import ARRAYS, TAILS, Sequence, from_record
 
 INDEX = "sequences.json"
+SUMS = "sums.json"  # CRC-32 of every other file
 HEADER = 118  # bytes of an .npy header after the first 10; data then begin at byte 128
 _FACTS = ("id", "subject", "action", "label", "camera", "rig", "fps", "unit", "axes", "size")
 
@@ -73,6 +75,20 @@ class Bank:
             index.append(_entry(sequence, index))
         return cls(path=Path("memory"), sequences=tuple(index), **arrays)
 
+    def verify(self) -> None:
+        """Reads every file once; ValueError naming one that is not what was written.
+
+        Banks of programs that wrote no sums, and banks in memory, pass.
+        """
+        kept = self.path / SUMS
+        sums = json.loads(kept.read_text()) if kept.is_file() else {}
+        for name, expected in sums.items():
+            if not (self.path / name).is_file() or crc(self.path / name) != expected:
+                raise ValueError(
+                    f"got {self.path / name}, which is not what was written; do delete "
+                    f"{self.path}: it is made again from the records"
+                )
+
     @property
     def starts(self) -> np.ndarray:
         """First frame of every sequence, int64 [S]."""
@@ -87,6 +103,15 @@ class Bank:
     def lengths(self) -> np.ndarray:
         """Frames of every sequence, int64 [S]."""
         return np.array([row["frames"] for row in self.sequences], np.int64)
+
+
+def crc(path: Path) -> int:
+    """CRC-32 of a file, read block by block."""
+    value = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            value = zlib.crc32(block, value)
+    return value
 
 
 def _array(path: Path, name: str) -> np.ndarray:
@@ -125,7 +150,22 @@ def _read_prepared(prepared: Path, split: str) -> Iterable[Sequence]:
         raise ValueError(
             f"got split {split!r} of {prepared}, expected one of {sorted(builder.info.splits)}"
         )
-    return map(from_record, builder.as_data_source(split))
+    return _records(builder, prepared, split)
+
+
+def _records(builder: Any, prepared: Path, split: str) -> Iterator[Sequence]:
+    records = iter(builder.as_data_source(split))
+    while True:
+        try:
+            record = next(records, None)
+        except Exception as error:  # what the reader of a damaged file raises is its own affair
+            raise ValueError(
+                f"got records of split {split!r} in {prepared} that cannot be read "
+                f"({str(error).strip().splitlines()[0]}); do prepare them again with --overwrite"
+            ) from error
+        if record is None:
+            return
+        yield from_record(record)
 
 
 def write_bank(sequences: Iterable[Sequence], path: str | Path) -> Path:
@@ -187,6 +227,8 @@ def _write(sequences: Iterable[Sequence], path: Path) -> None:
         for file in files.values():
             file.close()
     (path / INDEX).write_text(json.dumps(index, indent=0))
+    sums = {file.name: crc(file) for file in sorted(path.iterdir())}
+    (path / SUMS).write_text(json.dumps(sums, indent=0))
 
 
 def _write_header(file: IO[bytes], rows: int, tail: tuple[int, ...]) -> None:

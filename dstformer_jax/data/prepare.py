@@ -97,7 +97,7 @@ def _is_finished(prepared: Path) -> bool:
 
 
 def _finished(prepared: Path, options: Mapping[str, Any], defaults: Mapping[str, Any]) -> Report:
-    """The report of a dataset that is already there; its bank is rebuilt where it is missing.
+    """The report of a dataset that is already there; its bank is checked, or rebuilt if missing.
 
     Options that came later count as their defaults, which do what was done before.
     """
@@ -119,7 +119,8 @@ def _finished(prepared: Path, options: Mapping[str, Any], defaults: Mapping[str,
             "take another --name, or --overwrite"
         )
     for split in report.splits:
-        Bank.open(prepared.parents[2], f"{prepared.parents[1].name}/{prepared.parent.name}", split)
+        name = f"{prepared.parents[1].name}/{prepared.parent.name}"
+        Bank.open(prepared.parents[2], name, split).verify()
     return report
 
 

@@ -6,11 +6,14 @@ Beside the state, each holds the position in the data and the info that inferenc
 config, skeleton, normaliser, fps, root convention.
 """
 
+import errno
 import json
 import logging
 import math
+import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -94,15 +97,16 @@ class Checkpoints:
         self.wait()  # one write at a time, so that `_seal` knows which it is
         self._saving = step
         measured = best is not None and math.isfinite(best)
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(parallel.snapshot(state)),
-                info=ocp.args.JsonSave(info),
-            ),
-            metrics={BEST: float(best)} if measured and best is not None else None,
-            force=True,
-        )
+        with self._naming_a_full_disk():
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(parallel.snapshot(state)),
+                    info=ocp.args.JsonSave(info),
+                ),
+                metrics={BEST: float(best)} if measured and best is not None else None,
+                force=True,
+            )
 
     def _seal(self) -> None:
         """Sums the files of the step being saved: all are written, its name is still to come."""
@@ -194,8 +198,26 @@ class Checkpoints:
         return found.item_metadata.tree
 
     def wait(self) -> None:
-        """Returns when every started write is complete."""
-        self._manager.wait_until_finished()
+        """Returns when every started write is complete.
+
+        Raises:
+          ValueError: a full disk; the steps that were complete before stand.
+        """
+        with self._naming_a_full_disk():
+            self._manager.wait_until_finished()
+
+    @contextmanager
+    def _naming_a_full_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, OSError) as error:
+            if os.strerror(errno.ENOSPC) not in str(error):  # TensorStore's errors have no number
+                raise
+            raise ValueError(
+                f"got a full disk while saving step {self._saving} in {self.folder}, where "
+                f"{saved_steps(self.folder.parent)} are complete; do make room and start the same "
+                "command again"
+            ) from error
 
     def __enter__(self) -> Self:
         return self
@@ -206,7 +228,7 @@ class Checkpoints:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._manager.wait_until_finished()
+        self.wait()
         self._manager.close()
 
 

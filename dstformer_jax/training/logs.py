@@ -1,5 +1,6 @@
 """What a run says: progress bar and lines, `metrics.jsonl`, TensorBoard."""
 
+import contextlib
 import datetime
 import json
 import sys
@@ -77,11 +78,19 @@ class Log:
         self._board = _tensorboard(self.workdir, step)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """One line of metrics.jsonl (and TensorBoard): the mean of each value up to `step`."""
+        """One line of metrics.jsonl (and TensorBoard): the mean of each value up to `step`.
+
+        Raises:
+          OSError: it cannot be written, such as on a full disk.
+        """
         if not self.enabled:
             return
         line = {"step": step, **{name: _number(value) for name, value in values.items()}}
-        self._file.write(json.dumps(line) + "\n")
+        try:
+            self._file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            told = f"{error.strerror} at {self.workdir / METRICS}; the last checkpoint stands, and "
+            raise OSError(error.errno, f"{told}the same command goes on from it") from error
         if self._board:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
@@ -111,7 +120,9 @@ class Log:
     ) -> None:
         self._bar.close()
         if self.enabled:
-            self._file.close()
+            # What could not be written is tried once more, and has been told of.
+            with contextlib.suppress(OSError) if error else contextlib.nullcontext():
+                self._file.close()
         if self._board:
             self._board.close()
 

@@ -5,12 +5,12 @@ has its sums. Steps of programs that wrote none are taken as they are.
 """
 
 import json
-import zlib
 from pathlib import Path
+
+from dstformer_jax.data.bank import crc
 
 FILE = "sums.json"
 PART = "state"  # the folder that is summed; the others are JSON, which tells by itself
-BLOCK = 1 << 20  # bytes
 
 
 def write_sums(folder: Path) -> None:
@@ -33,15 +33,6 @@ def damage(folder: Path) -> str:
         if crc(path) != expected:
             return f"{name} is not what was written"
     return ""
-
-
-def crc(path: Path) -> int:
-    """CRC-32 of a file, read block by block."""
-    value = 0
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            value = zlib.crc32(block, value)
-    return value
 
 
 def _files(folder: Path) -> list[Path]:
