@@ -55,11 +55,11 @@ def measure(size: int, folder: Path, workers: int) -> dict[str, float]:
 def run(command: list[str]) -> tuple[str, dict[str, float]]:
     """What a command says, and its seconds, CPU seconds and peak memory in MB (largest process)."""
     began = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    said = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise ValueError(f"got status {process.returncode} of {' '.join(command)}")
     unit = 1e6 if sys.platform == "darwin" else 1e3  # macOS counts bytes, Linux kB

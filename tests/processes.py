@@ -63,7 +63,7 @@ def environment(config: Path, devices: int) -> dict[str, str]:
 
 
 def command(
-    config: Path, workdir: Path, devices: int = 8, *flags: str, **env: str
+    config: Path, workdir: Path, devices: int = 1, *flags: str, **env: str
 ) -> subprocess.Popen[str]:
     """The training command, started."""
     module = [sys.executable, "-m", "dstformer_jax.main"]
@@ -106,15 +106,10 @@ def free_address() -> str:
         return f"localhost:{probe.getsockname()[1]}"
 
 
-def start_together(
-    start: Start, workdir: Path, count: int, *flags: str
-) -> list[subprocess.Popen[str]]:
-    """So many processes that train as one, with eight devices between them."""
+def start_together(start: Start, workdir: Path, count: int) -> list[subprocess.Popen[str]]:
+    """So many processes that train as one, each with one device."""
     env = {"JAX_COORDINATOR_ADDRESS": free_address(), "JAX_NUM_PROCESSES": str(count)}
-    return [
-        start(workdir, 8 // count, *flags, **env, JAX_PROCESS_ID=str(index))
-        for index in range(count)
-    ]
+    return [start(workdir, 1, **env, JAX_PROCESS_ID=str(index)) for index in range(count)]
 
 
 def train_here(config: Path, workdir: Path) -> None:

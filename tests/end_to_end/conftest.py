@@ -21,7 +21,7 @@ def start(config: Path) -> Iterator[processes.Start]:
     with ExitStack() as stack:
 
         def launch(
-            workdir: Path, devices: int = 8, *flags: str, **env: str
+            workdir: Path, devices: int = 1, *flags: str, **env: str
         ) -> subprocess.Popen[str]:
             process = processes.command(config, workdir, devices, *flags, **env)
             stack.enter_context(process)
@@ -33,7 +33,7 @@ def start(config: Path) -> Iterator[processes.Start]:
 
 @pytest.fixture(scope="session")
 def whole(start: processes.Start, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The workdir of an uninterrupted run on 8 devices."""
+    """The workdir of an uninterrupted run of one process on one device."""
     workdir = tmp_path_factory.mktemp("whole")
     assert "mpjpe" in processes.finish(start(workdir))
     return workdir

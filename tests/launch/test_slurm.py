@@ -116,7 +116,7 @@ def wait_for(condition: Callable[[], bool], seconds: float, folder: Path) -> Non
 def test_a_preempted_run_goes_back_into_the_queue_and_on(slurm, config, tmp_path):
     """It is stopped in the middle, saves, waits for the urgent job, and goes on from there."""
     said, workdir = tmp_path / "said.log", tmp_path / "run"
-    env = {**processes.environment(config, 8), "PYTHON": sys.executable}
+    env = {**processes.environment(config, 1), "PYTHON": sys.executable}
     script = ROOT / "launch" / "slurm.sbatch"
     flags = [f"--config={config}", f"--workdir={workdir}", "--config.epochs=40"]
     job = slurm("sbatch", "--parsable", f"--output={said}", script, *flags, **env).strip()
