@@ -18,6 +18,7 @@ from bvh.index import Entry
 from dstformer_jax.body.rotations import to_vector
 from dstformer_jax.body.skeleton import H36M17
 from dstformer_jax.data.builder import Item, option
+from dstformer_jax.data.initial import HELP, InitialFolder
 from dstformer_jax.data.schema import Sequence
 from dstformer_jax.files.bodies import read_body
 from dstformer_jax.files.bvh import Bvh
@@ -44,6 +45,7 @@ class BodyBvhOptions(BvhOptions):
     shape: float = option(1.0, "standard deviation of the shape coefficients of a sequence")
     still: bool = option(False, "leave the root where it is")
     initial: bool = option(False, "also write what another method might have answered")
+    initial_from: str = option("", HELP)
     noise: float = option(Guesser.noise, "initial: degrees about each axis of every bone")
     memory: float = option(Guesser.memory, "initial: of the noise, from frame to frame at 30 fps")
     shape_noise: float = option(Guesser.shape, "initial: noise of every shape coefficient")
@@ -66,6 +68,7 @@ class Builder(BvhBuilder):
     """One body of a random shape a sequence, in metres, y up."""
 
     OPTIONS = BodyBvhOptions
+    _initial: InitialFolder | None
     EXPECTS = "a folder of .bvh files, or (--folders) a folder of such folders"
 
     def items(self, source: Path) -> list[Item]:
@@ -73,6 +76,7 @@ class Builder(BvhBuilder):
         options: BodyBvhOptions = self.options
         only_h36m17(options)
         _check(options)
+        self._initial = InitialFolder(options.initial_from) if options.initial_from else None
         items = [] if options.folders else super().items(source)
         for folder in options.folders:
             if not (source / folder).is_dir():
@@ -99,7 +103,9 @@ class Builder(BvhBuilder):
         for start, end in take.pieces:
             piece = dataclasses.replace(bvh, values=bvh.values[start:end])
             name = take.piece_name(item.key, start)
-            yield self._sequence(name, item.about["entry"], piece, take, take.pose[start:end])
+            pose = take.pose[start:end]
+            sequence = self._sequence(name, item.about["entry"], piece, take, pose)
+            yield self._initial.add(sequence) if self._initial else sequence
 
     def _sequence(
         self, name: str, entry: Entry, bvh: Bvh, take: Take, pose: np.ndarray
@@ -154,6 +160,8 @@ def _check(options: BodyBvhOptions) -> None:
     """Raises ValueError for settings that cannot work."""
     if not options.body:
         raise ValueError("got no --body, expected an .npz of a body or the folder data/mesh")
+    if options.initial and options.initial_from:
+        raise ValueError("got --initial and --initial_from, expected one of them")
     read_body(options.body)
     load_names(options.names)
     for name in ("shape", "noise", "shape_noise", "turned", "freezes", "hang", "seed"):

@@ -17,6 +17,7 @@ import numpy as np
 
 from dstformer_jax.body.geometry import image_box
 from dstformer_jax.data.builder import Item, SequenceBuilder, option
+from dstformer_jax.data.initial import HELP, InitialFolder
 from dstformer_jax.data.schema import Sequence
 from dstformer_jax.files.motionbert import SPLITS, read_columns
 
@@ -33,6 +34,7 @@ class MeshOptions:
     """Settings of the mesh datasets."""
 
     fps: float = option(0.0, "frames a second; the file does not say [that of this dataset]")
+    initial_from: str = option("", f"{HELP} [those of the pickle]")
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class MeshBuilder(SequenceBuilder):
     FPS: ClassVar[float]
     MORE: ClassVar[tuple[str, ...]] = ()  # columns that this file has besides
     _columns: dict[str, Columns]
+    _initial: InitialFolder | None
 
     @abc.abstractmethod
     def tracks(self, columns: Columns) -> Iterable[tuple[str, Rows]]:
@@ -67,11 +70,14 @@ class MeshBuilder(SequenceBuilder):
         if not self.options.fps >= 0:
             raise ValueError(f"got --fps={self.options.fps}, expected more than 0")
         path = _find(source, self.FILE, self.EXPECTS)
+        given = self.options.initial_from
+        self._initial = InitialFolder(given) if given else None
+        optional = ("action",) if given else (*_INITIAL, "action")
         self._columns, items = {}, []
         for split in SPLITS:
             key = f"{path.name}:{split}"
             try:
-                columns = read_columns(path, split, (*_NEEDED, *self.MORE), (*_INITIAL, "action"))
+                columns = read_columns(path, split, (*_NEEDED, *self.MORE), optional)
             except ValueError as error:
                 items.append(Item(key, path, split, {"error": str(error)}))
                 continue
@@ -101,7 +107,8 @@ class MeshBuilder(SequenceBuilder):
         for name, rows, view in item.about["tracks"]:
             track = _take(self._columns[item.split], rows)
             if all(np.isfinite(c).all() for c in track.values() if c.dtype.kind == "f"):
-                yield _sequence(name, track, view, self.options.fps or self.FPS)
+                sequence = _sequence(name, track, view, self.options.fps or self.FPS)
+                yield self._initial.add(sequence) if self._initial else sequence
             else:
                 notes["tracks with values that are not finite, left out"] += 1
 

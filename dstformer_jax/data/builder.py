@@ -20,6 +20,10 @@ import tensorflow_datasets as tfds
 from .schema import NUM_JOINTS, Sequence, features, to_record
 
 
+class Unfit(ValueError):
+    """What `read` raises to stop a preparation as a whole: nothing is skipped, nothing written."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Item:
     """One unit of work, usually a file: it is read whole, or named as bad and skipped."""
@@ -93,7 +97,10 @@ class SequenceBuilder(tfds.core.GeneratorBasedBuilder):
 
     @abc.abstractmethod
     def read(self, item: Item, notes: Counter[str]) -> Iterator[Sequence]:
-        """The sequences of one item; an exception marks it as bad. `notes` feed the report."""
+        """The sequences of one item; an exception marks it as bad (but for `Unfit`).
+
+        `notes` feed the report.
+        """
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(

@@ -46,8 +46,11 @@ def read_all(
     What is written does not depend on `scale`: each item has a file of its own.
 
     Raises:
+      Unfit: an item that makes the whole dataset useless; what was read is removed.
       ValueError: a full disk, or a worker that was killed; the same command goes on from there.
     """
+    from .builder import Unfit
+
     waiting = [place for place, item in enumerate(items) if not work.has(item)]
     if scale.beam:
         from .beam import read_with_beam  # an optional dependency
@@ -66,18 +69,27 @@ def read_all(
         total=len(items),
         initial=len(items) - len(waiting),
     )
-    for place, reason in bar:
-        if reason:
-            skipped[items[place].key] = reason
-            bar.write(f"skipped {items[place].key}: {reason}", file=sys.stderr)
+    try:
+        for place, reason in bar:
+            if reason:
+                skipped[items[place].key] = reason
+                bar.write(f"skipped {items[place].key}: {reason}", file=sys.stderr)
+    except Unfit:
+        bar.close()
+        work.remove()
+        raise
     return {item.key: skipped[item.key] for item in items if item.key in skipped}
 
 
 def read_item(builder: SequenceBuilder, item: Item, work: Work) -> str:
     """Reads one item into the work folder; why it is bad, or "" when it is good."""
+    from .builder import Unfit
+
     notes: Counter[str] = Counter()
     try:
         work.write(item, builder.read(item, notes), notes)
+    except Unfit:
+        raise
     except Exception as error:  # a bad file may raise anything; it is named in the report
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ValueError(f"got a full disk at {work.path}; make room and go on") from error

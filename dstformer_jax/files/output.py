@@ -1,6 +1,7 @@
 """What all writers of motion share: whole files, one a person, metres with y up, and headers."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -46,6 +47,14 @@ def save_lines(path: Path, lines: Iterable[str]) -> Path:
 def beside(stem: Path, ending: str) -> Path:
     """The path `stem` with an ending; a dot in the stem is part of its name."""
     return stem.with_name(stem.name + ending)
+
+
+def file_stem(name: str) -> str:
+    """A name without what files cannot be called: letters, digits, `_ . -` stay, the rest is `_`.
+
+    Different names may become one.
+    """
+    return re.sub(r"[^\w.-]", "_", name)
 
 
 def person_files(motion: Motion, stem: Path, ending: str) -> list[tuple[Track, Path]]:

@@ -1,12 +1,13 @@
 """Answers of an evaluation as files: one .npz a sequence (and fixed view) when it is complete."""
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from dstformer_jax.files.output import file_stem
 
 Rows = dict[str, np.ndarray]
 
@@ -94,7 +95,7 @@ def file_names(sequences: np.ndarray, views: np.ndarray) -> list[str]:
     owners: dict[str, str] = {}
     names = []
     for sequence, (yaw, pitch) in zip(map(str, sequences), views.tolist(), strict=True):
-        stem = re.sub(r"[^\w.-]", "_", sequence)
+        stem = file_stem(sequence)
         if owners.setdefault(stem, sequence) != sequence:
             raise ValueError(
                 f"got sequences {owners[stem]!r} and {sequence!r}, whose results would both be "

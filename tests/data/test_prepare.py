@@ -62,6 +62,17 @@ def test_overwrite_and_other_options(source, tmp_path):
     assert Bank.open(tmp_path / "data", "lines", "test").pose[0, 0, 0] == 15.0
 
 
+def test_a_dataset_that_is_older_than_an_option_had_its_default(source, tmp_path):
+    first = run(source, tmp_path / "data")
+    report = tmp_path / "data/lines/default/1.0.0" / command.REPORT
+    facts = json.loads(report.read_text())
+    del facts["options"]["scale"]
+    report.write_text(json.dumps(facts))
+    assert run(source, tmp_path / "data").splits == first.splits
+    with pytest.raises(ValueError, match=r"scale 1\.0 -> 3\.0"):
+        run(source, tmp_path / "data", scale=3.0)
+
+
 def test_missing_bank_is_rebuilt(source, tmp_path):
     import shutil
 

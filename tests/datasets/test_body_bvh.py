@@ -113,6 +113,23 @@ def test_clips_show_the_body_that_their_parameters_pose(folders, body_file, body
     np.testing.assert_allclose(seen, posed, atol=1e-5)
 
 
+def test_a_refiner_starts_from_files_of_another_method(folders, body_file, tmp_path):
+    """Whose names are the ids, a/ann and b/bob, with _ for what a file cannot be called."""
+    rng, answers = np.random.default_rng(0), tmp_path / "answers"
+    answers.mkdir()
+    theta = {name: rng.normal(0, 0.5, (60, 18, 3)) for name in ("a_ann", "a_eve", "b_bob")}
+    for name, each in theta.items():
+        np.savez(answers / f"{name}.npz", theta=each, beta=[0.5, -0.5])
+    bank = Bank.open(build(folders, body_file, initial_from=str(answers)), "body_bvh")
+    wanted = np.concatenate([theta["a_ann"], theta["b_bob"]]).reshape(120, 54)
+    np.testing.assert_allclose(bank.initial_theta, wanted, atol=1e-6)
+    np.testing.assert_array_equal(bank.initial_beta, np.tile([0.5, -0.5], (120, 1)))
+    (answers / "b_bob.npz").unlink()
+    with pytest.raises(ValueError, match=r"got no .*b_bob\.npz, .* here of 'b/bob'"):
+        build(folders, body_file, initial_from=str(answers))
+    assert not list((folders.parent / "data").rglob("*.np[yz]"))
+
+
 # What another method might have answered ----------------------------------------------------------
 
 
@@ -191,6 +208,7 @@ def test_answers_hang_for_a_second(initial, truth):
         ({"body": "absent.npz"}, "got no body at absent.npz"),
         ({"folders": ("a", "c")}, "got no folder .*c, expected it for --folders"),
         ({"skeletons": ("asf32",)}, "none of skeleton asf32"),
+        ({"initial": True, "initial_from": "x"}, "got --initial and --initial_from, expected one"),
         ({"memory": 1.5}, r"--memory=1.5, expected 0 to 1"),
         ({"noise": -1.0}, r"--noise=-1.0, expected 0 or more"),
         ({"names": "absent.json"}, "absent.json: got no table of names"),

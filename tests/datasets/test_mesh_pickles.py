@@ -10,7 +10,7 @@ import pytest
 
 from dstformer_jax.data.bank import Bank
 from dstformer_jax.data.pipeline import batches, evaluation, open_plan
-from dstformer_jax.data.prepare import prepare
+from dstformer_jax.data.prepare import main, prepare
 from dstformer_jax.data.sources import Source, SourceData
 
 FILES = {
@@ -187,6 +187,79 @@ def test_what_a_refiner_starts_from_is_kept(tmp_path):
     batch = next(evaluation(clips("mesh_3dpw", path, stride=16))[0])
     for ours, theirs in (("initial_theta", "pred_smpl_pose"), ("initial_beta", "pred_smpl_shape")):
         np.testing.assert_allclose(batch[ours][0], rows[theirs][:16], atol=1e-6)
+
+
+def write_answers(folder: Path, rows: layout.Rows, names: dict[str, slice]) -> Path:
+    """Another method's answers to some rows, a file a person."""
+    folder.mkdir(parents=True)
+    for name, some in names.items():
+        theta, beta = rows["pred_smpl_pose"][some], rows["pred_smpl_shape"][some]
+        np.savez(folder / f"{name}.npz", theta=theta.reshape(-1, 24, 3), beta=beta)
+    return folder
+
+
+@pytest.mark.parametrize("dataset", ["mesh_h36m", "mesh_3dpw"])
+def test_a_refiner_starts_from_files_of_another_method(dataset, tmp_path):
+    """They take the place of the pickle's own, which may even be damaged."""
+    rows = two_people(dataset)
+    answers = layout.guessed(rows)
+    first, second = dict.fromkeys(rows["source"].tolist())
+    people = {first: slice(0, 20), second: slice(20, 33)}
+    folder = write_answers(tmp_path / "answers", answers, people)
+    damaged = rows | {"pred_smpl_pose": np.full((33, 72), np.nan)}
+    path = layout.write(tmp_path / FILES[dataset], damaged, rows)
+    report = run(dataset, path, initial_from=str(folder))
+    assert not report.skipped
+    assert report.splits["train"]["sequences"] == report.splits["test"]["sequences"] == 2
+    for split in ("train", "test"):
+        bank = Bank.open(path.parent / "data", dataset, split)
+        np.testing.assert_allclose(bank.initial_theta, answers["pred_smpl_pose"], atol=1e-6)
+        np.testing.assert_allclose(bank.initial_beta, answers["pred_smpl_shape"], atol=1e-6)
+        np.testing.assert_array_equal(bank.theta, rows["smpl_pose"].astype(np.float32))
+
+
+def test_images_and_people_of_one_name_have_files_of_their_own(tmp_path):
+    """The second person of an image is name#2, in a file's name name_2."""
+    rows = two_people("mesh_coco", frames=8)
+    answers = layout.guessed(rows)
+    name = rows["source"][0]
+    people = {f"{name}_{n + 1}" if n else name: slice(n, n + 1) for n in range(9)}
+    folder = write_answers(tmp_path / "answers", answers, people)
+    path = layout.write(tmp_path / FILES["mesh_coco"], rows, rows)
+    run("mesh_coco", path, initial_from=str(folder))
+    bank = Bank.open(path.parent / "data", "mesh_coco")
+    np.testing.assert_allclose(bank.initial_theta, answers["pred_smpl_pose"], atol=1e-6)
+
+
+@pytest.mark.parametrize("mistake", ["missing", "short", "no folder"])
+def test_answers_that_do_not_fit_leave_no_dataset(mistake, tmp_path, capsys):
+    """One line, and nothing is half-written; with the file it goes on."""
+    rows = layout.guessed(two_people("mesh_3dpw"))
+    people = {"courtyard_arguing_000": slice(0, 20), "courtyard_arguing_001": slice(20, 33)}
+    folder = write_answers(tmp_path / "answers", rows, people)
+    bad = folder / "courtyard_arguing_001.npz"
+    whole = bad.read_bytes()
+    bad.unlink()
+    if mistake == "short":
+        np.savez(bad, theta=np.zeros((12, 72)), beta=np.zeros(10))
+    path = layout.write(tmp_path / FILES["mesh_3dpw"], rows, rows)
+    given = folder if mistake != "no folder" else tmp_path / "nowhere"
+    flags = ["--dataset=mesh_3dpw", f"--source={path}", f"--data_dir={tmp_path / 'data'}"]
+    flags += ["--quiet", f"--initial_from={given}"]
+    assert main(flags) == 2
+    said = capsys.readouterr().err.strip()
+    expected = {
+        "missing": f"prepare: got no {bad}, expected theta and beta of every sequence, here of",
+        "short": f"prepare: {bad}: got theta of shape (12, 72), expected (13, 72), (13, 24, 3) or",
+        "no folder": f"prepare: got no folder {given}, expected it for --initial_from",
+    }
+    assert said.startswith(expected[mistake])
+    assert "\n" not in said
+    assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+    bad.write_bytes(whole)
+    if mistake != "no folder":
+        assert main(flags) == 0
+        assert Bank.open(tmp_path / "data", "mesh_3dpw").initial_theta.shape == (33, 72)
 
 
 # What is not such a file --------------------------------------------------------------------------
