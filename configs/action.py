@@ -17,7 +17,8 @@ On what (one of):
 Besides:
   official  what the official code does where it differs from the paper. Its confidences in COCO
             order (issue 132) are `prepare --dataset=ntu --name=official --official_confidence`,
-            chosen by --config.sources.ntu.dataset=ntu/official (and likewise eval.sources.ntu)
+            chosen by --config.sources.ntu.dataset=ntu/official (and likewise eval.sources.ntu);
+            its moves that add up over the epochs are --config.sources.ntu.accumulate=True
 
 Own classes in NTU's place: --config.task.num_classes=0 counts those of the data.
 """

@@ -188,6 +188,7 @@ def source(dataset: str, **settings: object) -> ConfigDict:
         "window": "slide",
         "persons": 1,
         "move": False,
+        "accumulate": False,
         "per_class": 0,
         "limit_per_class": 0,
         "limit_seed": 0,

@@ -32,6 +32,7 @@ class ClipDraws(NamedTuple):
     flip: np.ndarray  # bool [B]
     resample: np.ndarray | None  # float32 [B, T] in [0, 1); None: even steps
     move: np.ndarray | None = None  # float32 [B, 2, 4] at both ends of the clip, see `draw_move`
+    before: np.ndarray | None = None  # complex64 [B, T, 2]: earlier moves, see `accumulate.compose`
     layout: np.ndarray | None = None  # int64 [B] of LAYOUTS
     lens: np.ndarray | None = None  # float32 [B, 4], see `framing.project`
 
@@ -57,7 +58,7 @@ def draw_clips(rng: np.random.Generator, source: Source, resample: bool = True) 
     move = draw_move(rng, source.batch) if source.move else None
     layout = draw_layout(rng, source) if source.shows_layouts else None
     lens = draw_lens(rng, source.batch, source.lens) if source.lens else None
-    return ClipDraws(yaw, pitch, ratio, flip, picks, move, layout, lens)
+    return ClipDraws(yaw, pitch, ratio, flip, picks, move, layout=layout, lens=lens)
 
 
 def draw_layout(rng: np.random.Generator, source: Source) -> np.ndarray:

@@ -78,6 +78,8 @@ def make_labelled(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch
             )
         motion[..., 0] *= np.where(draws.flip, np.float32(-1), np.float32(1))[:, None, None, None]
     present = (motion[..., 2] != 0).any(axis=(2, 3))
+    if draws.before is not None:
+        place(motion, draws.before)
     if draws.move is not None:
         move(motion, draws.move)
     if source.crop is not None:
@@ -91,21 +93,33 @@ def make_labelled(data: SourceData, rows: np.ndarray, draws: ClipDraws) -> Batch
     }
 
 
+def along(ends: np.ndarray, frames: int) -> np.ndarray:
+    """Of moves [B, 2, 4] at both ends of a clip those of its T frames, linear, [B, T, 4]."""
+    share = np.linspace(0, 1, frames, dtype=np.float32)[:, None]
+    return ends[:, :1] + share * (ends[:, 1:] - ends[:, :1])
+
+
 def move(motion: np.ndarray, ends: np.ndarray) -> None:
     """Turns, scales and shifts x and y of motion [B, M, T, J, 3] in place (reference 3.10).
 
     ends: [B, 2, 4] angle in degrees, scale, and shifts in x and y at the first and last frame;
     linear between them.
     """
-    share = np.linspace(0, 1, motion.shape[2], dtype=np.float32)[:, None]
-    along = ends[:, :1] + share * (ends[:, 1:] - ends[:, :1])  # [B, T, 4]
-    angle, scale, right, down = np.moveaxis(along, -1, 0)[:, :, None, :, None]
+    moves = along(ends, motion.shape[2])
+    angle, scale, right, down = np.moveaxis(moves, -1, 0)[:, :, None, :, None]
     cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
     x, y = motion[..., 0], motion[..., 1]
     motion[..., 0], motion[..., 1] = (
         scale * (cosine * x - sine * y) + right,
         scale * (sine * x + cosine * y) + down,
     )
+
+
+def place(motion: np.ndarray, moves: np.ndarray) -> None:
+    """Moves motion [B, M, T, J, 3] in place by complex64 [B, T, 2], see `accumulate.compose`."""
+    turn, shift = np.moveaxis(moves, -1, 0)[:, :, None, :, None]
+    point = turn * (motion[..., 0] + 1j * motion[..., 1]) + shift
+    motion[..., 0], motion[..., 1] = point.real, point.imag
 
 
 def _crop(motion: np.ndarray, ratio: np.ndarray) -> None:

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from .accumulate import Accumulated
 from .clips import Batch, ClipDraws, draw_clips, frame_ids
 from .corrupt import SHIPPED, NoiseTable, corrupt
 from .memory import keep_freed_memory
@@ -69,12 +70,20 @@ def batches(
     shards = local_shards(process_index, process_count)
 
     make = _maker(corrupt_on)
+    moves = {
+        number: Accumulated(plan, number, here)
+        for number, here in enumerate(data)
+        if here.source.accumulate
+    }
 
     def clean(source: int, draw: int) -> Batch:
         here = data[source]
         rows = shard_rows(shards, here.source.batch)
         rng = plan.generator(source, draw)
-        draws = draw_clips(rng, here.source, here.resamples).rows(rows)
+        draws = draw_clips(rng, here.source, here.resamples)
+        if source in moves:
+            draws = draws._replace(before=moves[source].before(draw))
+        draws = draws.rows(rows)
         batch = make(here, plan.windows(source, draw)[rows], draws)
         return batch | {"keys": plan.keys(source, draw)[shards]}
 

@@ -91,6 +91,7 @@ class Source:
     window: str = "slide"  # slide: every `stride` frames; whole: each sequence stretched to T
     persons: int = 1  # people in a clip of supervision "label"
     move: bool = False  # labels: a drawn turn, scale and shift that change along the clip
+    accumulate: bool = False  # move what earlier passes have moved already (official loader)
     per_class: int = 0  # labels: batches of this many clips of each class; 0: any clips
     limit_per_class: int = 0  # labels: knows so many clips of each class, repeated; 0: all
     limit_seed: int = 0  # which clips these are
@@ -99,10 +100,9 @@ class Source:
         if isinstance(self.views, Mapping):
             object.__setattr__(self, "views", _build(Views, self.views))
         object.__setattr__(self, "epochs", tuple(int(epoch) for epoch in self.epochs))
-        if self.crop is not None:
-            object.__setattr__(self, "crop", tuple(float(ratio) for ratio in self.crop))
-        if self.lens is not None:
-            object.__setattr__(self, "lens", tuple(float(angle) for angle in self.lens))
+        for name in ("crop", "lens"):
+            if (ends := getattr(self, name)) is not None:
+                object.__setattr__(self, name, tuple(map(float, ends)))
         _check(self)
 
     @classmethod
@@ -122,10 +122,8 @@ class Source:
 
 
 def _build(cls: type, settings: Mapping[str, Any]) -> Any:
-    settings = dict(settings)
     valid = [field.name for field in dataclasses.fields(cls)]
-    unknown = sorted(set(settings) - set(valid))
-    if unknown:
+    if unknown := sorted(set(settings) - set(valid)):
         raise ValueError(f"got {cls.__name__} keys {unknown}, expected some of {valid}")
     return cls(**settings)
 
@@ -177,6 +175,8 @@ def _check(source: Source) -> None:
             f"got per_class {source.per_class} in {where}, expected 2 or more that divide the "
             f"batch of {source.batch}"
         )
+    if source.accumulate and (not source.move or source.flip or source.limit_per_class):
+        raise ValueError(f"got accumulate in {where}, expected move, no flip, no limit_per_class")
     if source.limit_per_class < 0:
         raise ValueError(f"got limit_per_class {source.limit_per_class} in {where}, expected 0 up")
     if source.persons > 1 and source.input == "pose":

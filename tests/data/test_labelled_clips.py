@@ -139,6 +139,9 @@ def test_poses_in_the_world_can_be_the_input(bank):
         ({"noise": True}, "noise or mask"),
         ({"per_class": 3}, "per_class 3"),
         ({"persons": 3}, "persons 3"),
+        ({"accumulate": True}, "got accumulate in source 'a', expected move, no flip"),
+        ({"accumulate": True, "move": True, "flip": True}, "got accumulate"),
+        ({"accumulate": True, "move": True, "limit_per_class": 2}, "got accumulate"),
         ({"supervision": "2d", "crop": (1, 1)}, "window='whole'"),
     ],
 )
