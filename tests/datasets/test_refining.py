@@ -35,6 +35,7 @@ def _quick_compilation(tmp_path):
     """Programs are compiled without optimisation, and once for all commands."""
     before = jax.config.jax_compilation_cache_dir
     jax.config.update("jax_compilation_cache_dir", str(tmp_path / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
@@ -52,14 +53,13 @@ def videos(subject: int, count: int) -> layout.Rows:
 
 
 def write_answers(folder: Path, rows: layout.Rows) -> dict[str, np.ndarray]:
-    """Files of another method that errs by a tenth of a radian; their theta by name."""
+    """Files of another method, which knows nothing of the truth; their theta by name."""
     folder.mkdir(exist_ok=True)
-    rows = layout.guessed(rows)
     answers = {}
-    for name in dict.fromkeys(rows["source"].tolist()):
-        some = rows["source"] == name
-        answers[name] = rows["pred_smpl_pose"][some]
-        np.savez(folder / f"{name}.npz", theta=answers[name], beta=rows["pred_smpl_shape"][some][0])
+    for number, name in enumerate(dict.fromkeys(rows["source"].tolist())):
+        guess = layout.person(name, (rows["source"] == name).sum(), seed=7000 + number)
+        answers[name] = guess["smpl_pose"]
+        np.savez(folder / f"{name}.npz", theta=answers[name], beta=guess["smpl_shape"][0])
     return answers
 
 
@@ -79,30 +79,33 @@ def degrees_apart(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.degrees(np.linalg.norm(rotations.to_vector(one.swapaxes(-1, -2) @ other), axis=-1))
 
 
+@pytest.mark.long
 def test_another_methods_files_are_refined_and_so_are_our_own(smpl_folder, tmp_path):
-    """Two steps change hardly anything: what comes out is what the files hold, not the truth."""
+    """After two steps what comes out is still near what the files hold, not near the truth."""
     train, test = videos(1, 9), videos(9, 2)
     pickle = layout.write(tmp_path / "in" / "mesh_det_h36m.pkl", train, test)
-    answers = write_answers(tmp_path / "other", train) | write_answers(tmp_path / "other", test)
+    write_answers(tmp_path / "other", train)
+    answers = write_answers(tmp_path / "other", test)
     data, workdir, ours = tmp_path / "data", tmp_path / "run", tmp_path / "ours"
-    common = ["--dataset=mesh_h36m", f"--source={pickle}", f"--data_dir={data}", "--quiet"]
-    assert prepare.main([*common, f"--initial_from={tmp_path / 'other'}"]) == 0
+    common = ["--dataset=mesh_h36m", f"--data_dir={data}", "--quiet"]
+    given = f"--initial_from={tmp_path / 'other'}"
+    assert prepare.main([*common, f"--source={pickle}", given]) == 0
 
     run(workdir, data, smpl_folder)
     assert checkpoint.saved_steps(workdir)[-1] == 2
-    for split in ("train", "test"):
-        changes = {"eval__write": ours, "eval__tail": "score", "eval__flip": False}
-        run(workdir, data, smpl_folder, mode="eval", **changes, eval__sources__h36m__split=split)
+    settings = {"eval__write": ours, "eval__tail": "score", "eval__flip": False}
+    run(workdir, data, smpl_folder, mode="eval", **settings)
     files = sorted((ours / "h36m").iterdir())
     assert [file.stem for file in files] == sorted(answers)
     refined = {file.stem: np.load(file)["theta"] for file in files}
-    truth = {name: rows["smpl_pose"][rows["source"] == name] for rows in (train, test)
-             for name in set(rows["source"].tolist())}  # fmt: skip
     for name, theta in refined.items():
+        truth = test["smpl_pose"][test["source"] == name]
         near = degrees_apart(theta, answers[name]).mean()
-        assert near < 2 < degrees_apart(answers[name], truth[name]).mean()
+        assert near < 20 < 40 < degrees_apart(answers[name], truth).mean()
 
-    assert prepare.main([*common, "--name=again", f"--initial_from={ours / 'h36m'}"]) == 0
+    pickle = layout.write(tmp_path / "again" / "mesh_det_h36m.pkl", test, test)
+    given = f"--initial_from={ours / 'h36m'}"
+    assert prepare.main([*common, "--name=again", f"--source={pickle}", given]) == 0
     bank = Bank.open(data, "mesh_h36m/again", "test")
     wanted = np.concatenate([refined[row["id"]] for row in bank.sequences])
     np.testing.assert_allclose(bank.initial_theta, wanted, atol=1e-6)
