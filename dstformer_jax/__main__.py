@@ -13,7 +13,7 @@ COMMANDS = {  # name -> module and what it does; each explains itself with --hel
     "export": ("dstformer_jax.export.__main__", "checkpoints to StableHLO and ONNX files"),
     "convert": ("dstformer_jax.convert", "checkpoints to PyTorch files and back"),
     "show": ("dstformer_jax.show", "learning curve and pictures of a run"),
-    "bench": ("dstformer_jax.bench", "speed of the input pipeline"),
+    "bench": ("dstformer_jax.bench.__main__", "speed and memory, beside PyTorch where asked"),
 }
 
 

@@ -31,7 +31,12 @@ BLOCKS = {
 
 
 class Attention(nn.Module):
-    """Self-attention over joints ("s") or over frames ("t"). [B, T, J, C] -> [B, T, J, C]."""
+    """Self-attention over joints ("s") or over frames ("t"). [B, T, J, C] -> [B, T, J, C].
+
+    `fused`, when set, leaves products and softmax to PyTorch's own kernel (for benchmarks).
+    """
+
+    fused = False
 
     def __init__(self, channels: int, num_heads: int, half: str) -> None:
         super().__init__()
@@ -48,8 +53,11 @@ class Attention(nn.Module):
             part.unflatten(-1, (self.num_heads, -1)).permute(order)
             for part in self.qkv(x).chunk(3, dim=-1)
         )
-        logits = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
-        mixed = logits.softmax(dim=-1) @ value
+        if self.fused:
+            mixed = nn.functional.scaled_dot_product_attention(query, key, value)
+        else:
+            logits = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
+            mixed = logits.softmax(dim=-1) @ value
         return self.proj(mixed.permute(back).flatten(-2))
 
 

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dstformer_jax.bench import machine, table
+from dstformer_jax.bench.report import machine, table
 
 Row = dict[str, Any]
 

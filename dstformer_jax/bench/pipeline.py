@@ -1,30 +1,20 @@
-"""Benchmarks: `python -m dstformer_jax.bench SUBJECT [--json=FILE]`.
-
-Each subject is a function (flags) -> list of rows, printed as a table and written as JSON with
-the machine it ran on. Nothing here is a test: numbers depend on the machine and on what else
-runs on it, so CPU time is given beside wall time.
-"""
+"""Subject `pipeline`: clips per second of CPU time, corrupted on the host or left to the device."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-Rows = list[dict[str, Any]]
+from dstformer_jax.bench.report import Rows
 
 
-def data(flags: argparse.Namespace) -> Rows:
+def run(flags: argparse.Namespace) -> Rows:
     """Input pipeline: clips per second of CPU time, corrupted on the host or left to the device.
 
     Mocap as in pretraining: drawn views, crops, mirroring, noise and masks, T = 243, 64 a batch;
@@ -107,75 +97,9 @@ def _feed_speed(source: Any, bank: Any, feed: str, place: str, repeats: int) -> 
     }
 
 
-def _data_flags(parser: argparse.ArgumentParser) -> None:
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags of the subject."""
     parser.add_argument("--frames", type=int, default=243, help="T")
     parser.add_argument("--batch", type=int, default=64, help="clips in a batch")
     parser.add_argument("--repeats", type=int, default=9, help="blocks of 8 batches")
     parser.add_argument("--feeds", default="tf,numpy", help="which feeds, by comma")
-
-
-# name -> what it measures, its flags
-SUBJECTS: dict[str, tuple[Callable[[argparse.Namespace], Rows], Callable[..., None]]] = {
-    "data": (data, _data_flags),
-}
-
-
-def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-    name = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").is_file():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next((row.split(":")[1].strip() for row in lines if "model name" in row), name)
-    return {
-        "cpu": name,
-        "cores": cores,
-        "load": round(load, 1),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-    }
-
-
-def table(rows: Rows) -> str:
-    """Rows of equal keys as aligned text."""
-    cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        for row in cells
-    )
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m dstformer_jax.bench", description=__doc__)
-    subjects = parser.add_subparsers(dest="subject", required=True, metavar="SUBJECT")
-    for name, (run, add_flags) in SUBJECTS.items():
-        subject = subjects.add_parser(name, help=(run.__doc__ or "").splitlines()[0])
-        subject.add_argument("--json", help="write the results to this file")
-        add_flags(subject)
-    flags = parser.parse_args(arguments)
-    try:
-        measure(flags)
-    except (ValueError, ImportError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def measure(flags: argparse.Namespace) -> None:
-    """Runs one subject, prints its table and writes the file asked for."""
-    if flags.json and not Path(flags.json).parent.is_dir():  # known before minutes of measuring
-        raise ValueError(f"got --json={flags.json}, expected a file in a folder that exists")
-    where = machine()
-    rows = SUBJECTS[flags.subject][0](flags)
-    print(", ".join(f"{name} {value}" for name, value in where.items()))
-    print(table(rows))
-    if flags.json:
-        result = {"subject": flags.subject, "machine": where, "rows": rows}
-        Path(flags.json).write_text(json.dumps(result, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

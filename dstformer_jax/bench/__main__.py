@@ -1,0 +1,142 @@
+"""The command line of the benchmarks.
+
+python -m dstformer_jax.bench forward --size=full --against=torch --json=FILE
+python -m dstformer_jax.bench --suite=h200 --json=FILE
+python -m dstformer_jax.bench table FILE...
+"""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dstformer_jax.bench import process, suites
+from dstformer_jax.bench.markdown import tables
+from dstformer_jax.bench.report import Rows, machine, result, table, versions, write
+
+
+class Subject(NamedTuple):
+    """Where a subject is, and what it measures. Engines are imported with it, not before."""
+
+    module: str
+    function: str
+    about: str
+
+
+SUBJECTS = {
+    "forward": Subject("speed", "forward", "forward pass: time, FLOP/s, share of matrix products"),
+    "train_step": Subject("speed", "train_step", "train step: losses, gradients and AdamW"),
+    "pipeline": Subject("pipeline", "run", "input pipeline: clips per CPU-second"),
+    "lift": Subject("lift", "run", "keypoints to 3D: frames a second, time to the first"),
+    "compile": Subject("compile", "run", "time to trace and to compile the programs"),
+    "memory": Subject("memory", "run", "memory that the compiled train step plans; runs nothing"),
+}
+SUBJECTS["data"] = SUBJECTS["pipeline"]  # its older name
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if arguments[:1] == ["table"]:
+            return _table(arguments[1:])
+        if any(word.startswith("--suite") for word in arguments):
+            return _suite(arguments)
+        flags = _parser().parse_args(arguments)
+        return _measure(flags, arguments)
+    except (ValueError, ImportError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m dstformer_jax.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    chosen = parser.add_subparsers(dest="subject", required=True, metavar="SUBJECT")
+    for name, subject in SUBJECTS.items():
+        parsed = chosen.add_parser(name, help=subject.about)
+        parsed.add_argument("--json", help="write the results to this file")
+        _module(subject).add_flags(parsed)
+    return parser
+
+
+def _module(subject: Subject) -> Any:
+    return import_module(f"dstformer_jax.bench.{subject.module}")
+
+
+def _measure(flags: argparse.Namespace, arguments: list[str]) -> int:
+    """One subject, in a process that is set up for it."""
+    _check_json(flags.json)
+    threads, allocator = _threads(flags), getattr(flags, "allocator", "system")
+    if not process.settled(threads, allocator):
+        return process.again(arguments, threads, allocator)
+    flags.threads = threads
+    subject = SUBJECTS[flags.subject]
+    where = machine()
+    rows: Rows = getattr(_module(subject), subject.function)(flags)
+    where |= _engines(subject)
+    print(", ".join(f"{name} {value}" for name, value in where.items() if value))
+    print(table(rows))
+    if flags.json:
+        command = f"python -m dstformer_jax.bench {shlex.join(arguments)}"
+        write(flags.json, result(flags.subject, command, rows, where))
+    return 0
+
+
+def _threads(flags: argparse.Namespace) -> int:
+    """One where engines are compared on a CPU, unless the flags say otherwise."""
+    asked = getattr(flags, "threads", None)
+    if asked is not None or not getattr(flags, "against", None):
+        return asked or 0
+    import jax
+
+    return 1 if jax.default_backend() == "cpu" else 0
+
+
+def _engines(subject: Subject) -> dict[str, Any]:
+    """Versions and the accelerator, of subjects that compute."""
+    if subject.module == "pipeline":
+        return {}
+    import jax
+
+    kind = jax.devices()[0].device_kind
+    return {"device": kind if jax.default_backend() != "cpu" else "", **versions()}
+
+
+def _check_json(path: str | None) -> None:
+    """Known before minutes of measuring."""
+    if path and not Path(path).parent.is_dir():
+        raise ValueError(f"got --json={path}, expected a file in a folder that exists")
+
+
+def _table(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m dstformer_jax.bench table",
+        description="Markdown tables of measurements that --json wrote.",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE")
+    print("\n".join(tables(parser.parse_args(arguments).files)))
+    return 0
+
+
+def _suite(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m dstformer_jax.bench",
+        description="A fixed list of measurements, each in a process of its own.",
+    )
+    parser.add_argument("--suite", required=True, choices=sorted(suites.SUITES))
+    parser.add_argument("--json", required=True, help="written anew after every measurement")
+    parser.add_argument("--minutes", type=float, default=suites.MINUTES, help="of all [20]")
+    flags = parser.parse_args(arguments)
+    _check_json(flags.json)
+    return suites.run(flags.suite, flags.json, flags.minutes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

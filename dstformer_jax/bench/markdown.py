@@ -1,0 +1,89 @@
+"""Markdown tables of measurements, from the JSON files that `--json` wrote."""
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from dstformer_jax.bench.report import markdown
+
+# What a page shows of these subjects' rows, and under which heading; others are shown whole.
+_SPEED = ("size", "T", "batch", "dtype", "arm", "time (lowest to highest)", "GFLOP/s", "ceiling")
+_SPEED += ("share of its ceiling", "times ours (range)")
+
+
+def tables(paths: Sequence[str | Path]) -> Iterator[str]:
+    """Lines of one section a kind of measurement, all files together.
+
+    Raises:
+      ValueError: a file that `--json` did not write.
+    """
+    results = [each for path in paths for each in read(path)]
+    kinds = sorted({each["subject"] for each in results if "rows" in each})
+    for kind in kinds:
+        chosen = [each for each in results if each.get("subject") == kind]
+        yield from _section(kind, chosen)
+    for each in results:
+        if "error" in each:
+            yield f"Not measured: `{each['command']}`: {each['error']}."
+
+
+def read(path: str | Path) -> list[dict[str, Any]]:
+    """The measurements of a file: one, or a suite's."""
+    try:
+        value = json.loads(Path(path).read_text())
+        found = value.get("results", [value])
+        if not all("command" in each and ("rows" in each or "error" in each) for each in found):
+            raise KeyError("rows")
+    except (json.JSONDecodeError, AttributeError, TypeError, KeyError) as error:
+        raise ValueError(f"{path}: got no measurement, expected a file of --json") from error
+    return found
+
+
+def _section(kind: str, results: list[dict[str, Any]]) -> Iterator[str]:
+    yield f"### {kind}"
+    yield ""
+    rows = [row for each in results for row in each["rows"]]
+    if kind in ("forward", "train_step"):
+        yield from markdown(_SPEED, (_speed(row) for row in rows))
+    else:  # rows of one subject have equal keys, unless the command changed between the files
+        for _, group in groupby(rows, key=lambda row: tuple(row)):
+            same = list(group)
+            yield from markdown(list(same[0]), ([str(v) for v in row.values()] for row in same))
+            yield ""
+    yield ""
+    for each in results:
+        yield f"- {_origin(each)}"
+    yield ""
+
+
+def _speed(row: dict[str, Any]) -> list[str]:
+    arm = row["arm"]
+    if arm == "jax":
+        arm = "**jax**" if row["levels"] == "unrolled" else f"**jax** {row['levels']}"
+    share = f"{100 * row['share']:.0f} %" if row["share"] != "" else ""
+    times = f"{row['to_jax']} ({row['least']} to {row['most']})" if row["arm"] != "jax" else ""
+    return [
+        row["size"],
+        str(row["T"]),
+        str(row["batch"]),
+        row["dtype"],
+        arm,
+        f"{row['ms']:g} ms ({row['low']:g} to {row['high']:g})",
+        f"{row['gflops_s']:g}",
+        f"{row['ceiling']:g}",
+        share,
+        times,
+    ]
+
+
+def _origin(result: dict[str, Any]) -> str:
+    """Command, machine, commit and date of one measurement."""
+    where = result["machine"]
+    device = where.get("device") or f"{where['cpu']}, load {where['load']}"
+    engines = ", ".join(f"{name} {where[name]}" for name in ("jax", "torch") if where.get(name))
+    return (
+        f"`{result['command']}`: {device}{', ' * bool(engines)}{engines}, "
+        f"commit {result['commit'] or 'unknown'}, {result['date']}"
+    )
