@@ -107,6 +107,7 @@ def _optim() -> ConfigDict:
             "weight_decay": 0.01,  # of adamw and muon; adam ignores it (paper: none)
             "no_decay": (),  # path patterns of parameters without weight decay
             "clip": 0.0,  # largest gradient norm, 0: none
+            "accumulate": 1,  # parts of a batch, one after the other: memory of one, same step
             "lr_mult": (),  # pairs (path pattern, factor)
             "freeze": (),  # path patterns
         }

@@ -84,7 +84,9 @@ def _measure(flags: argparse.Namespace, arguments: list[str]) -> int:
     print(", ".join(f"{name} {value}" for name, value in where.items() if value))
     print(table(rows))
     if flags.json:
-        command = f"python -m dstformer_jax.bench {shlex.join(arguments)}"
+        words = [word for word in arguments if word not in ("--json", flags.json)]
+        words = [word for word in words if not word.startswith("--json=")]
+        command = f"python -m dstformer_jax.bench {shlex.join(words)}"
         write(flags.json, result(flags.subject, command, rows, where))
     return 0
 

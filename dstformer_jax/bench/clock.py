@@ -2,8 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None
 
 WARM_UP = 2  # calls, after the first one
 
@@ -29,10 +34,15 @@ class Arm:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of a call of one arm: the first, and one value a round."""
+    """Seconds of a call of one arm: the first, and one value a round.
+
+    `faults` are the pages a call that the system had to map anew: memory that the engine gives back
+    and takes again costs them, whoever else uses the machine.
+    """
 
     first: float
     seconds: list[float]
+    faults: list[float] = field(default_factory=list)
 
 
 def interleave(arms: Sequence[Arm], repeats: int, cpu: bool) -> dict[str, Timing]:
@@ -47,14 +57,20 @@ def interleave(arms: Sequence[Arm], repeats: int, cpu: bool) -> dict[str, Timing
       name -> seconds of one call.
     """
     clock = time.process_time if cpu else time.perf_counter
-    firsts = {arm.name: _block(arm, clock, 1) for arm in arms}
+    timed = {arm.name: Timing(_block(arm, clock, 1), []) for arm in arms}
     for arm in arms:
-        _block(arm, clock, min(WARM_UP, arm.steps * WARM_UP))
-    seconds: dict[str, list[float]] = {arm.name: [] for arm in arms}
+        _block(arm, clock, WARM_UP)
     for _ in range(repeats):
         for arm in arms:
-            seconds[arm.name].append(_block(arm, clock, arm.steps))
-    return {name: Timing(firsts[name], values) for name, values in seconds.items()}
+            before = page_faults()
+            timed[arm.name].seconds.append(_block(arm, clock, arm.steps))
+            timed[arm.name].faults.append((page_faults() - before) / arm.steps)
+    return timed
+
+
+def page_faults() -> int:
+    """Pages that this process had mapped so far without reading a disk; 0 where nobody counts."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt if resource else 0
 
 
 def _block(arm: Arm, clock: Callable[[], float], steps: int) -> float:

@@ -38,6 +38,7 @@ class Setting:
     attention: str = "auto"
     scan: bool = False
     remat: str = "none"
+    accumulate: int = 1
 
     @classmethod
     def of(cls, flags: argparse.Namespace) -> "Setting":
@@ -45,7 +46,7 @@ class Setting:
         return cls(**{k: v for k, v in vars(flags).items() if k in cls.__dataclass_fields__})
 
     def __post_init__(self) -> None:
-        for name in ("frames", "batch"):
+        for name in ("frames", "batch", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"got --{name}={getattr(self, name)}, expected 1 or more")
 
@@ -79,7 +80,9 @@ class Setting:
     @property
     def columns(self) -> dict[str, Any]:
         """What a row says of it."""
-        how = "+".join(["scan"] * self.scan + [f"remat={self.remat}"] * (self.remat != "none"))
+        words = {"scan": self.scan, f"remat={self.remat}": self.remat != "none"}
+        words[f"{self.accumulate} parts"] = self.accumulate > 1
+        how = "+".join(word for word, holds in words.items() if holds)
         return {
             "size": self.size,
             "T": self.frames,
@@ -100,6 +103,7 @@ def add_flags(parser: argparse.ArgumentParser, frames: int = 243, batch: int = 1
     add("--attention", default="auto", choices=("auto", "xla", "cudnn"), help="back end [auto]")
     add("--scan", action="store_true", help="levels as one loop")
     add("--remat", default="none", choices=("none", "layer", "dots"), help="recomputes [none]")
+    add("--accumulate", type=int, default=1, help="parts of a batch in training [1]")
 
 
 def random_batch(setting: Setting, seed: int = 0) -> dict[str, np.ndarray]:
@@ -115,15 +119,16 @@ def experiment(setting: Setting) -> Experiment:
     source = Source("bench", "bench", frames=setting.frames, batch=8)
     plan = Plan((source,), num_windows=(8,), epochs=1)
     shapes = variable_shapes(setting.network, setting.frames)
+    settings = {**OPTIM, "accumulate": setting.accumulate}
     return Experiment(
-        config={"seed": 0, "weights": WEIGHTS, "model": setting.model, "optim": OPTIM},
+        config={"seed": 0, "weights": WEIGHTS, "model": setting.model, "optim": settings},
         task=Lift3D(terms=tuple(WEIGHTS)),
         network=setting.network,
         data=(),
         tests={},
         plan=plan,
         shapes=shapes,
-        optimizer=optim.build_optimizer(OPTIM, plan, shapes["params"]),
+        optimizer=optim.build_optimizer(settings, plan, shapes["params"]),
         frozen=optim.frozen_parameters(shapes["params"], ()),
     )
 

@@ -5,6 +5,7 @@ timed in the same turns, for each engine on its own.
 """
 
 import argparse
+import statistics
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -56,7 +57,7 @@ def _measure(
     calls: Callable[[Setting, Any, list[str]], Calls],
     flops: Callable[[Setting], float],
 ) -> Rows:
-    if flags.repeats < 1 or (flags.steps or 1) < 1:
+    if flags.repeats < 1 or (flags.steps is not None and flags.steps < 1):
         raise ValueError(f"got --repeats={flags.repeats} --steps={flags.steps}, expected 1 or more")
     setting, ways = Setting.of(flags), _ways(flags)
     cpu = flags.threads == 1
@@ -178,4 +179,5 @@ def _rows(
             "to_jax": round(ratio, 2),
             "least": round(least, 2),
             "most": round(most, 2),
+            "faults": round(statistics.median(timing.faults)),
         }

@@ -95,6 +95,7 @@ def build(config: Any) -> Experiment:
     plan = pipeline.open_plan(data, config["epochs"], config["seed"], order)
     check_frames(network, (*data, *tests))
     shapes = variable_shapes(network, max(item.source.frames for item in (*data, *tests)))
+    check_parts(config["optim"], shapes)
     return Experiment(
         config=config,
         skeleton=skeleton,
@@ -236,6 +237,15 @@ def check_rhythm(config: Config) -> None:
     for name, (settings, key, low) in least.items():
         if settings.get(key, low) < low:
             raise ValueError(f"got {name}={settings[key]}, expected {low} or more")
+
+
+def check_parts(settings: Config, shapes: Config) -> None:
+    """Raises ValueError for a batch in parts whose normalisation needs all of it."""
+    if settings.get("accumulate", 1) != 1 and jax.tree.leaves(shapes["batch_stats"]):
+        raise ValueError(
+            f"got optim.accumulate={settings['accumulate']} for a network with batch "
+            "normalisation, expected 1: its statistics are of the whole batch"
+        )
 
 
 def check_evaluation(settings: Config, sources: Collection[str]) -> None:

@@ -28,6 +28,7 @@ DEFAULTS: dict[str, Any] = {
     "weight_decay": 0.01,  # adam ignores it (paper: none)
     "no_decay": (),  # patterns of parameters without weight decay
     "clip": 0.0,  # largest global gradient norm; 0: no clipping
+    "accumulate": 1,  # parts that a batch is computed in, one after the other (step.py)
     "lr_mult": (),  # pairs (pattern, factor); the last matching pattern wins
     "freeze": (),  # patterns of parameters that stay as they are
 }
@@ -44,6 +45,8 @@ def settings(optim: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("learning_rate", "lr_decay", "warmup", "final", "weight_decay", "clip"):
         if not chosen[key] >= 0:
             raise ValueError(f"got optim.{key}={chosen[key]}, expected 0 or more")
+    if not (isinstance(chosen["accumulate"], int) and chosen["accumulate"] >= 1):
+        raise ValueError(f"got optim.accumulate={chosen['accumulate']}, expected 1, 2, ...")
     if any(isinstance(pair, str) or len(pair) != 2 for pair in chosen["lr_mult"]):
         raise ValueError(
             f"got optim.lr_mult={chosen['lr_mult']!r}, expected pairs, "

@@ -44,21 +44,32 @@ def make_step(
     """
     task, weights = experiment.task, experiment.config["weights"]
     watch = getattr(task, "diagnose", None)
+    parts = optim.settings(experiment.config["optim"])["accumulate"]
+    # Levels that are recomputed anyway leave little of a part to keep.
+    recompute = experiment.config["model"].get("remat", "none") == "none"
 
     def loss(params: Any, state: State, batch: dict[str, jax.Array]) -> tuple[Any, Any]:
         params = optim.stop_frozen(params, experiment.frozen)
         variables = {"params": params, "batch_stats": state.batch_stats}
         key = jax.random.fold_in(jax.random.key(experiment.config["seed"]), state.step)
-        outputs, updates = experiment.network.apply(
-            variables,
-            batch["motion"],
-            train=True,
-            frozen=experiment.frozen_parts,
-            axis_name=reduce.axis_name,
-            rngs={"dropout": reduce.fold_in(key)},
-            mutable=["batch_stats"],
-            **task.inputs(batch),
-        )
+
+        def predict(key: jax.Array, motion: jax.Array, inputs: Any) -> Any:
+            return experiment.network.apply(
+                variables,
+                motion,
+                train=True,
+                frozen=experiment.frozen_parts,
+                axis_name=reduce.axis_name,
+                rngs={"dropout": key},
+                mutable=["batch_stats"],
+                **inputs,
+            )
+
+        arguments = (reduce.fold_in(key), batch["motion"], task.inputs(batch))
+        if parts == 1:
+            outputs, updates = predict(*arguments)
+        else:
+            outputs, updates = in_parts(predict, parts, recompute, *arguments), {}
         terms = task.loss(outputs, batch, supervision, reduce)
         watched = watch(outputs, batch, supervision, reduce) if watch else {}
         total = weighted_sum(terms, weights)
@@ -76,6 +87,53 @@ def make_step(
         return State(state.step + 1, params, stats, opt_state), metrics
 
     return step
+
+
+def in_parts(
+    predict: Callable[..., Any],
+    parts: int,
+    recompute: bool,
+    key: jax.Array,
+    motion: jax.Array,
+    inputs: Batch,
+) -> Any:
+    """A network's outputs for a whole batch, computed a part at a time.
+
+    The loss sees all clips at once, so masked means and comparisons between clips are those of
+    the whole batch, exactly; gradients add up over the parts in the backward pass, which holds
+    the activations of one part. What is kept of a part for that is its inputs (`recompute`; one
+    more forward pass), or what `model.remat` keeps of every level.
+
+    Args:
+      predict: (key, motion, inputs) -> (outputs, updates of batch statistics: none).
+      parts: how many; they take turns in the rows, so that every device has its share of each.
+      key: of dropout; each part has its own.
+      motion, inputs: [B, ...].
+
+    Returns:
+      outputs [B, ...].
+
+    Raises:
+      ValueError: rows that do not divide into the parts.
+    """
+    if len(motion) % parts:
+        raise ValueError(
+            f"got {len(motion)} clips a device for optim.accumulate={parts}, expected a multiple; "
+            "do choose a batch that devices times parts divide"
+        )
+
+    def split(x: jax.Array) -> jax.Array:
+        return jnp.swapaxes(x.reshape(-1, parts, *x.shape[1:]), 0, 1)
+
+    def join(x: jax.Array) -> jax.Array:
+        return jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:])
+
+    def part(arguments: tuple[jax.Array, jax.Array, Batch]) -> Any:
+        return predict(*arguments)[0]
+
+    part = jax.checkpoint(part) if recompute else part
+    clips = jax.tree.map(split, (motion, inputs))
+    return jax.tree.map(join, jax.lax.map(part, (jax.random.split(key, parts), *clips)))
 
 
 def weighted_sum(terms: Mapping[str, jax.Array], weights: Mapping[str, float]) -> jax.Array:

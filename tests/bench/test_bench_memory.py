@@ -1,0 +1,60 @@
+"""Memory that the compiler plans for the train step; nothing is run."""
+
+import dataclasses
+import json
+
+import jax
+import pytest
+
+from dstformer_jax.bench import memory
+from dstformer_jax.bench.__main__ import main
+from dstformer_jax.bench.network import Setting
+
+SMALL = Setting(size="demo", frames=81, batch=8)
+
+
+@pytest.fixture(autouse=True)
+def _unoptimised():
+    """The same graph and buffers, ready much sooner."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def temporary(setting: Setting, **changes) -> float:
+    return memory.planned(dataclasses.replace(setting, **changes))["temporary_gb"]
+
+
+def test_parts_and_remat_save_memory():
+    """Each of them much, and both together the most."""
+    whole, parts = temporary(SMALL), temporary(SMALL, accumulate=8)
+    assert whole > 3 * parts
+    saving = {"scan": True, "remat": "layer"}
+    assert parts > 1.2 * temporary(SMALL, accumulate=8, **saving)
+
+
+def test_memory_reports_every_way(tmp_path):
+    out = tmp_path / "x.json"
+    flags = ["--size=demo", "--frames=27", "--batch=2", "--ways=none,layer", f"--json={out}"]
+    assert main(["memory", *flags]) == 0
+    plain, saving = json.loads(out.read_text())["rows"]
+    assert (plain["levels"], saving["levels"]) == ("unrolled", "scan+remat=layer")
+    assert saving["times_less"] == pytest.approx(
+        plain["temporary_gb"] / saving["temporary_gb"], rel=0.01
+    )
+    assert plain["times_less"] == 1
+    assert plain["peak_gb"] >= plain["temporary_gb"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("size", ["full", "lite"])
+def test_scan_with_remat_saves_most_of_a_long_step(size):
+    plain = Setting(size=size, frames=243, batch=1)
+    assert temporary(plain) >= 3.5 * temporary(plain, scan=True, remat="layer")
+
+
+@pytest.mark.long
+def test_the_papers_batch_fits_a_large_gpu():
+    """64 clips of 243 frames at full size in float32: predicted peak below 72 GB."""
+    paper = Setting(size="full", frames=243, batch=64, scan=True, remat="layer", accumulate=4)
+    assert memory.planned(paper)["peak_gb"] < 72
