@@ -1,5 +1,7 @@
 """A batch in parts: the step of the whole batch, in the memory of one part."""
 
+from functools import cache
+
 import jax
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ def step_of(make_experiment):
         "valid": rng.random((16, 9)) < 0.6,  # clips of unequal weight
     }
 
+    @cache
     def step(parts, name="jit", devices=1, **model):
         experiment = make_experiment(
             optim__accumulate=parts, weights={"mpjpe": 1.0, "velocity": 20.0}, **model
