@@ -12,7 +12,7 @@ def use_compilation_cache() -> Path:
     The folder is what JAX has been told (JAX_COMPILATION_CACHE_DIR), else $DSTFORMER_CACHE, else
     ~/.cache/dstformer_jax/xla.
     """
-    if told := jax.config.jax_compilation_cache_dir:
+    if told := jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
         return Path(told)
     default = Path.home() / ".cache" / "dstformer_jax" / "xla"
     path = Path(os.environ.get("DSTFORMER_CACHE", default))

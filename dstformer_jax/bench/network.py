@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dstformer_jax.body.skeleton import H36M17
 from dstformer_jax.data.plan import Plan
 from dstformer_jax.data.sources import Source
 from dstformer_jax.models.backbones import DTYPES, forward_flops
@@ -130,6 +131,7 @@ def experiment(setting: Setting) -> Experiment:
         shapes=shapes,
         optimizer=optim.build_optimizer(settings, plan, shapes["params"]),
         frozen=optim.frozen_parameters(shapes["params"], ()),
+        skeleton=H36M17,
     )
 
 
