@@ -14,11 +14,11 @@ from bvh import cleaning
 from bvh.bvh_dataset_builder import Builder as BvhBuilder
 from bvh.bvh_dataset_builder import BvhOptions, Take, only_h36m17, open_take
 from bvh.index import Entry
+from mesh_h36m.answers import HELP, InitialFolder
 
 from dstformer_jax.body.rotations import to_vector
 from dstformer_jax.body.skeleton import H36M17
 from dstformer_jax.data.builder import Item, option
-from dstformer_jax.data.initial import HELP, InitialFolder
 from dstformer_jax.data.schema import Sequence
 from dstformer_jax.files.bodies import read_body
 from dstformer_jax.files.bvh import Bvh

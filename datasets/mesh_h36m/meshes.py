@@ -17,9 +17,10 @@ import numpy as np
 
 from dstformer_jax.body.geometry import image_box
 from dstformer_jax.data.builder import Item, SequenceBuilder, option
-from dstformer_jax.data.initial import HELP, InitialFolder
 from dstformer_jax.data.schema import Sequence
 from dstformer_jax.files.motionbert import SPLITS, read_columns
+
+from .answers import HELP, InitialFolder
 
 CHUNK = 512  # tracks in an item: COCO has 75,000 of one frame
 _NEEDED = ("joint_2d", "source", "smpl_pose", "smpl_shape")

@@ -1,5 +1,8 @@
 """Recognition on the one loop: it learns, splits over devices, freezes, and refuses bad labels."""
 
+import dataclasses
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,10 @@ from dstformer_jax.data.sources import Source, SourceData
 from dstformer_jax.inference import load
 from dstformer_jax.tasks.action import Action, recognition_scores
 from dstformer_jax.tasks.oneshot import OneShot, one_shot_scores, random_exemplars
-from dstformer_jax.training import experiment, loop, parallel
+from dstformer_jax.training import checkpoint, experiment, loop, parallel
 from dstformer_jax.training.experiment import initial_variables
-from dstformer_jax.training.state import new_state, transplant
+from dstformer_jax.training.interrupt import Interrupted
+from dstformer_jax.training.state import begin, new_state, transplant
 from dstformer_jax.training.step import example, make_step
 
 CLASSES = 4
@@ -142,6 +146,71 @@ def test_one_example_of_novel_classes_is_enough(folder, tmp_path):
     assert results["eval/unseen/classes"] == 2
     assert results["eval/unseen/top1"] > 0.5
     assert "eval/unseen/top1_deviation" in results
+
+
+@pytest.fixture
+def _quick_compilation(tmp_path):
+    """What is compiled here runs for a moment: it is not optimised, and compiled only once."""
+    before = (
+        jax.config.jax_compilation_cache_dir,
+        jax.config.jax_persistent_cache_min_compile_time_secs,
+    )
+    jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_compilation_cache_dir", before[0])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", before[1])
+
+
+def stopping(task: Any, at: int) -> Any:
+    """The task, but it sends this process SIGTERM when it looks at the metrics of a step."""
+
+    def alarm(self, step, values):
+        if step == at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    fields = {field.name: getattr(task, field.name) for field in dataclasses.fields(task)}
+    return type("Stopping", (type(task),), {"alarm": alarm})(**fields)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("_quick_compilation")
+@pytest.mark.parametrize(("name", "backend"), [("action", "pmap"), ("oneshot", "jit")])
+def test_an_interrupted_run_goes_on_bit_for_bit(folder, tmp_path, name, backend):
+    """Stopped within the second of three epochs: parameters, batch statistics, optimiser, results.
+
+    Clips are drawn, moved on from earlier moves, and dropped out of; those of one-shot recognition
+    come as pairs of a class.
+    """
+    config = config_of(folder, name, "test" if name == "action" else "novel", epochs=3, log_every=1)
+    config["parallel"], config["task"]["dropout"] = backend, 0.5
+    config["eval"]["every"] = 3
+    moves = {"move": True, "accumulate": True, "crop": (1.0, 3.0)}
+    config["sources"]["clips"] |= {"batch": 8, **moves, "per_class": 2 if name == "oneshot" else 0}
+    built = experiment.build(config)
+    assert built.plan.total_steps == 12
+    results = loop.fit(built, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        loop.fit(dataclasses.replace(built, task=stopping(built.task, 5)), tmp_path / "interrupted")
+    (saved,) = checkpoint.saved_steps(tmp_path / "interrupted")
+    assert 4 < saved < 8
+    assert loop.fit(built, tmp_path / "interrupted") == results
+
+    devices, states = parallel.backend(backend), []
+    for workdir in (tmp_path / "whole", tmp_path / "interrupted"):
+        with checkpoint.Checkpoints(workdir, read=True) as checkpoints:
+            state, sentence = begin(built, devices, checkpoints)
+        assert sentence == "resuming at step 12"
+        states.append(jax.device_get(state))
+    assert jax.tree.structure(states[0]) == jax.tree.structure(states[1])
+    jax.tree.map(np.testing.assert_array_equal, *states)
+    fresh = initial_variables(built)
+    assert bool(states[0].batch_stats) == bool(fresh["batch_stats"]) == (name == "action")
+    for path, value in flat(states[0].batch_stats).items():
+        assert not np.array_equal(value, flat(fresh["batch_stats"])[path]), path
+    assert np.any([np.any(moment) for moment in jax.tree.leaves(states[0].opt_state)])
 
 
 @pytest.mark.parametrize(("part", "name"), [("backbone", "muon"), ("head", "adamw")])

@@ -18,11 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from dstformer_jax.body.rotations import to_vector
+from dstformer_jax.data.builder import Unfit
+from dstformer_jax.data.schema import Sequence
 from dstformer_jax.files.npz import load_npz
 from dstformer_jax.files.output import file_stem
-
-from .builder import Unfit
-from .schema import Sequence
 
 HELP = "folder of another method's theta and beta, an .npz a sequence, for refiners"
 ENDINGS = (".mesh.npz", ".npz")  # beside a .mesh.npz, `lift` may have written the joints as .npz

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ from dstformer_jax.body import rotations
 from dstformer_jax.body.motion import Motion, Track
 from dstformer_jax.body.skeleton import H36M17
 from dstformer_jax.data.builder import Unfit
-from dstformer_jax.data.initial import InitialFolder
 from dstformer_jax.files.bodies import read_body
 from dstformer_jax.files.meshes import BodyMotion, write_mesh_npz
 
@@ -22,6 +22,12 @@ FRAMES = 5
 @pytest.fixture(scope="module")
 def body(tmp_path_factory):
     return read_body(write_stick(tmp_path_factory.mktemp("body") / "stick.npz"))
+
+
+@pytest.fixture(scope="module")
+def kind(part):
+    """The class of a folder of answers."""
+    return part("mesh_h36m.answers").InitialFolder
 
 
 @pytest.fixture
@@ -34,21 +40,22 @@ def vectors() -> np.ndarray:
     return np.random.default_rng(1).normal(0, 0.8, (FRAMES, BONES, 3))
 
 
-def given(folder: Path, name: str = "p_3.npz", **arrays) -> InitialFolder:
-    np.savez(folder / name, **arrays)
-    return InitialFolder(folder)
+def given(kind: type, folder: Path, **arrays) -> Any:
+    """A folder with the file of "p/3"."""
+    np.savez(folder / "p_3.npz", **arrays)
+    return kind(folder)
 
 
 @pytest.mark.parametrize("shape", ["flat", "apart", "matrices"])
 @pytest.mark.parametrize("one_shape", [True, False])
-def test_every_layout_is_read(sequence, tmp_path, shape, one_shape):
+def test_every_layout_is_read(kind, sequence, tmp_path, shape, one_shape):
     """Rotations by SciPy; the id's slash is an underscore in the file's name."""
     theta = vectors()
     matrices = Rotation.from_rotvec(theta.reshape(-1, 3)).as_matrix().reshape(FRAMES, BONES, 3, 3)
     stored = {"flat": theta.reshape(FRAMES, -1), "apart": theta, "matrices": matrices}[shape]
     beta = np.random.default_rng(2).normal(size=(FRAMES, SHAPES))
     beta = beta[0] if one_shape else beta
-    found = given(tmp_path, theta=stored, beta=beta, frames=np.arange(FRAMES)).add(sequence)
+    found = given(kind, tmp_path, theta=stored, beta=beta, frames=np.arange(FRAMES)).add(sequence)
     np.testing.assert_allclose(found.initial_theta, theta.reshape(FRAMES, -1), atol=1e-6)
     np.testing.assert_allclose(found.initial_beta, np.tile(beta, (5, 1)) if one_shape else beta)
     for name in ("theta", "beta", "pose"):
@@ -67,11 +74,11 @@ def lifted(body, people: int, start: int = 0, axes: str = "camera") -> BodyMotio
     return BodyMotion(Motion(tracks, H36M17, 30, "m", axes), body, turns, shapes, places)
 
 
-def test_our_own_meshes_are_read(body, sequence, tmp_path):
+def test_our_own_meshes_are_read(kind, body, sequence, tmp_path):
     """Also beside the joints that `lift` writes under the same stem."""
     np.savez(tmp_path / "p_3.npz", ids=[7], points_7=np.zeros((5, 17, 3)))
     write_mesh_npz(lifted(body, 1), tmp_path / "p_3")
-    found = InitialFolder(tmp_path).add(sequence)
+    found = kind(tmp_path).add(sequence)
     np.testing.assert_allclose(found.initial_theta, vectors().reshape(FRAMES, -1), atol=1e-5)
     np.testing.assert_array_equal(found.initial_beta, np.tile([0.5, -1], (FRAMES, 1)))
 
@@ -84,10 +91,10 @@ def test_our_own_meshes_are_read(body, sequence, tmp_path):
         (1, 0, "world", "got theta in world axes, expected camera axes; do lift with --space="),
     ],
 )
-def test_meshes_of_others_are_refused(body, sequence, tmp_path, people, start, axes, message):
+def test_meshes_of_others_are_refused(kind, body, sequence, tmp_path, people, start, axes, message):
     write_mesh_npz(lifted(body, people, start, axes), tmp_path / "p_3")
     with pytest.raises(Unfit, match=rf"p_3\.mesh\.npz: {message}"):
-        InitialFolder(tmp_path).add(sequence)
+        kind(tmp_path).add(sequence)
 
 
 GOOD = {"theta": np.zeros((FRAMES, BONES, 3)), "beta": np.zeros(SHAPES)}
@@ -118,31 +125,31 @@ HOLE = np.where(np.arange(FRAMES * BONES * 3) == 40, np.nan, 0.0).reshape(FRAMES
         ({"axes": "world"}, "got theta in world axes, expected camera axes"),
     ],
 )
-def test_files_that_do_not_fit_are_named_in_one_line(sequence, tmp_path, changes, message):
+def test_files_that_do_not_fit_are_named_in_one_line(kind, sequence, tmp_path, changes, message):
     arrays = {name: array for name, array in {**GOOD, **changes}.items() if array is not None}
-    folder = given(tmp_path, **arrays)
+    folder = given(kind, tmp_path, **arrays)
     with pytest.raises(Unfit, match=re.escape(message)) as refused:
         folder.add(sequence)
     assert str(refused.value).startswith(f"{tmp_path / 'p_3.npz'}: got ")
     assert "\n" not in str(refused.value)
 
 
-def test_answers_before_a_camera_are_none_of_a_world(body, tmp_path):
+def test_answers_before_a_camera_are_none_of_a_world(kind, body, tmp_path):
     """Files of eval.write have a view, and are as the camera saw people."""
-    folder = given(tmp_path, **GOOD, view=[90.0, 10.0])
+    folder = given(kind, tmp_path, **GOOD, view=[90.0, 10.0])
     with pytest.raises(Unfit, match=r"got theta in camera axes, expected world axes$"):
         folder.add(person(body, 3, FRAMES))
 
 
-def test_what_is_missing_broken_or_ambiguous_is_named(sequence, body, tmp_path):
+def test_what_is_missing_broken_or_ambiguous_is_named(kind, sequence, body, tmp_path):
     with pytest.raises(ValueError, match=r"got no folder .*absent, expected it"):
-        InitialFolder(tmp_path / "absent")
+        kind(tmp_path / "absent")
     with pytest.raises(Unfit, match=r"got no .*p_3\.npz, expected theta .* here of 'p/3'"):
-        InitialFolder(tmp_path).add(sequence)
+        kind(tmp_path).add(sequence)
     (tmp_path / "p_3.npz").write_text("words")
     with pytest.raises(Unfit, match=r"p_3\.npz: got no whole \.npz archive"):
-        InitialFolder(tmp_path).add(sequence)
-    folder = given(tmp_path, **GOOD)
+        kind(tmp_path).add(sequence)
+    folder = given(kind, tmp_path, **GOOD)
     folder.add(sequence)
     twin = sequence.__class__(**{**vars(sequence), "id": "p_3"})
     with pytest.raises(Unfit, match=r"got sequences 'p/3' and 'p_3', whose files would both be"):
