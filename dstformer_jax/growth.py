@@ -53,7 +53,10 @@ def measure(size: int, folder: Path, workers: int) -> dict[str, float]:
 
 
 def run(command: list[str]) -> tuple[str, dict[str, float]]:
-    """What a command says, and its seconds, CPU seconds and peak memory in MB (largest process)."""
+    """What a command says, and its seconds, CPU seconds and peak memory in MB (largest process).
+
+    Linux counts what this process held when it started the command, so it must hold little itself.
+    """
     began = time.perf_counter()
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

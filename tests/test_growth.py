@@ -14,7 +14,7 @@ def test_a_process_is_measured_whole():
     code = "import time; held = b'x' * 200_000_000; time.sleep(0.5); print('said')"
     said, cost = growth.run([sys.executable, "-c", code])
     assert said == "said\n"
-    assert 200 < cost["peak_mb"] < 400
+    assert cost["peak_mb"] > 200  # at least as much as this process had when it started it
     assert cost["seconds"] > 0.5
     assert cost["cpu"] < cost["seconds"]
     with pytest.raises(ValueError, match="got status 3"):
