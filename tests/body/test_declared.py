@@ -116,7 +116,7 @@ def test_rotations_of_feet_and_hands():
     assert set(ADDED) <= set(body.names)
 
 
-def changed(**joints: str | None) -> dict:
+def changed(**joints: object) -> dict:
     """The example with joints added or with other parents."""
     content = declaration(example())
     assert isinstance(content, dict)

@@ -208,7 +208,7 @@ def test_a_checkpoint_of_other_joints_is_told_in_one_line(folder, tmp_path, caps
         pose = np.zeros((60, 21, 3))
         sequence = Sequence(id="a", fps=30.0, axes="camera", pose=pose, joints=other.names)
         write_bank([sequence], data / split)
-    changes = {"skeleton": str(tmp_path / "other.json")}
+    changes: dict = {"skeleton": str(tmp_path / "other.json")}
     changes["data"] = {**settings(folder)["data"], "path": str(tmp_path / "data")}
     path = write_config(folder, tmp_path / "config.py", **changes)
     message = "the 21 joints of h36m_feet_hands, expected the 21 of other"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -45,8 +46,8 @@ def test_the_order_of_joints_changes_no_loss_of_limbs():
     target = pose[::-1]
     moved_target = moved[::-1]
     for term in (losses.limb_length, losses.angle, losses.angle_velocity):
-        here = term(pose, target, losses.plain_mean, FEET_HANDS)
-        there = term(moved, moved_target, losses.plain_mean, other)
+        here = term(jnp.asarray(pose), jnp.asarray(target), losses.plain_mean, FEET_HANDS)
+        there = term(jnp.asarray(moved), jnp.asarray(moved_target), losses.plain_mean, other)
         np.testing.assert_allclose(here, there, rtol=1e-5)
 
 
@@ -78,6 +79,6 @@ def test_errors_of_the_17_and_of_feet_and_hands():
 def test_what_is_mirrored_is_of_the_skeleton():
     motion = np.random.default_rng(2).normal(size=(2, 3, 21, 3)).astype(np.float32)
     task = Lift3D(skeleton=FEET_HANDS)
-    seen = task.mirror_input({"motion": motion})["motion"]
+    seen = task.mirror_input({"motion": jnp.asarray(motion)})["motion"]
     np.testing.assert_array_equal(seen[..., 17, 1], motion[..., 18, 1])
     np.testing.assert_array_equal(task.mirror({"pose": seen})["pose"], motion)
