@@ -14,12 +14,13 @@ from dstformer_jax.training import optim
 from dstformer_jax.training.evaluate import check_groups
 from dstformer_jax.training.experiment import build_task, plain
 
-WITH_MOCAP = ("layouts", "lens", "as_seen", "shipped", "starter")
+WITH_MOCAP = ("layouts", "lens", "as_seen", "shipped", "starter", "streaming")
 ALONE = tuple(name for name in pretrain.VARIANTS if name not in WITH_MOCAP)
 VARIANTS = (
     *ALONE,
     "mocap,layouts,lens,shipped",
     "mocap,starter,layouts,lens",
+    "mocap,streaming,layouts,lens",
     "mocap,shipped,short,as_seen",
     "",
     "lite,official",
@@ -308,9 +309,11 @@ def test_as_seen_measures_what_it_does_not_train_on():
 
 
 def test_shipped_weights_come_from_motion_that_is_free_to_use():
-    sources = sources_of(config_of("mocap,starter,layouts,lens")).values()
-    assert {source.dataset for source in sources} == {f"bvh/{name}" for name in pretrain.SHIPPED}
-    assert {source.frames for source in sources} == {27, 81}
+    for variant, frames in (("starter", {27, 81}), ("streaming", {9, 27})):
+        sources = sources_of(config_of(f"mocap,{variant},layouts,lens")).values()
+        datasets = {source.dataset for source in sources}
+        assert datasets == {f"bvh/{name}" for name in pretrain.SHIPPED}
+        assert {source.frames for source in sources} == frames
 
 
 def test_robust_adds_noisy_and_masked_copies():
