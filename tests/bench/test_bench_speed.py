@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from types import SimpleNamespace
 
 import jax
@@ -155,15 +154,6 @@ def test_what_a_process_needs_is_set_and_other_xla_flags_stay():
     assert settled(threads=0, allocator="system")
 
 
-ALONE = """
-import sys
-for name in ("tensorflow", "tensorflow_datasets", "ml_collections", "torch"):
-    sys.modules[name] = None
-from dstformer_jax.bench.__main__ import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
 def test_a_child_is_pinned_to_one_core(monkeypatch):
     """What it inherits; afterwards this process has its cores back."""
     seen, before = {}, cores()
@@ -179,15 +169,3 @@ def test_a_child_is_pinned_to_one_core(monkeypatch):
     assert seen["env"]["GLIBC_TUNABLES"] == process.HUGE_PAGES
     assert seen["cores"] is None or len(seen["cores"]) == 1
     assert cores() == before
-
-
-def test_the_train_step_needs_no_feeding_library_and_no_pytorch():
-    done = subprocess.run(
-        [sys.executable, "-c", ALONE, "train_step", *FLAGS],
-        capture_output=True,
-        text=True,
-        timeout=250,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "unrolled" in done.stdout
