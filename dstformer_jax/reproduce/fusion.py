@@ -14,6 +14,7 @@ from dstformer_jax.inference import load
 from dstformer_jax.reproduce.arms import Scale
 from dstformer_jax.reproduce.engine import Grid
 from dstformer_jax.reproduce.report import Measure, Study, write_values
+from dstformer_jax.training.checkpoint import has_checkpoint
 from dstformer_jax.training.experiment import open_sources
 from dstformer_jax.view.charts import heat_map
 
@@ -35,7 +36,7 @@ def figure5(scale: Scale, seeds: int) -> Study:
 def _study(scale: Scale, seeds: int, title: str) -> Study:
     about = (
         f"{scale.about} alpha_ST of module {MODULE} (paper eq. 5) over every test frame, the "
-        "mean of the seeds; the table is the error of the networks that are looked into."
+        "mean of the seeds whose checkpoints are at hand; the table is their error."
     )
     cells = scale.pose(seeds)
     return Study(title, (scale.column,), {"from scratch": (Measure(cells, scale.metric),)}, about)
@@ -100,11 +101,11 @@ def draw_figure5(study: Study, scale: Scale, grid: Grid, path: Path) -> Path | N
 
 
 def _weights(study: Study, grid: Grid) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The weights of every finished seed."""
+    """The weights of every finished seed whose checkpoint is here."""
     (entry,) = study.rows["from scratch"]
     assert isinstance(entry, Measure)
     done = [found.workdir for cell in entry.cells if (found := grid.result(cell))]
-    return [stream_weights(workdir, grid.data) for workdir in done]
+    return [stream_weights(each, grid.data) for each in done if has_checkpoint(each)]
 
 
 def _write_matrix(
