@@ -78,8 +78,12 @@ class Work:
         return Counter(_notes(path)["notes"]) if path.is_file() else Counter()
 
     def remove(self) -> None:
-        """Deletes the folder."""
+        """Deletes the folder, and those of the dataset where nothing else is in them."""
         shutil.rmtree(self.path, ignore_errors=True)
+        for folder in self.path.parents[:2]:  # of the name, and of the dataset
+            if any(folder.iterdir()):
+                break
+            folder.rmdir()
 
 
 def _stamp(item: Item) -> list[float]:
