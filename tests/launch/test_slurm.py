@@ -88,9 +88,21 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call]:
         wait_for(lambda: "idle" in call("sinfo", "-h", "-o", "%T"), 60, folder)
         yield call
     finally:
+        cancelled = subprocess.run(["scancel", "--user", facts["user"]], env=env, check=False)
+        if not cancelled.returncode:
+            time.sleep(5)  # the node ends what still runs
         for daemon in daemons:
-            daemon.terminate()
-            daemon.wait(timeout=60)
+            end(daemon)
+
+
+def end(daemon: subprocess.Popen) -> None:
+    """Asks it to end, and does not wait for ever: a node waits for the steps of its jobs."""
+    daemon.terminate()
+    try:
+        daemon.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
+        daemon.wait()
 
 
 @pytest.fixture(scope="module")
