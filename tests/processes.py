@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import numpy as np
 
+from dstformer_jax import main
 from dstformer_jax.data.bank import write_bank
 from dstformer_jax.data.schema import Sequence
 from dstformer_jax.training import checkpoint
@@ -108,3 +110,15 @@ def start_together(start: Start, workdir: Path, count: int) -> list[subprocess.P
     """So many processes that train as one, each with one device."""
     env = {"JAX_COORDINATOR_ADDRESS": free_address(), "JAX_NUM_PROCESSES": str(count)}
     return [start(workdir, 1, **env, JAX_PROCESS_ID=str(index)) for index in range(count)]
+
+
+def train_here(config: Path, workdir: Path) -> None:
+    """The training command in this process, on one device; ends it with the exit code."""
+    os.environ["DSTFORMER_CACHE"] = str(config.parent / "xla_one")
+    jax.config.update("jax_num_cpu_devices", 1)
+    jax.config.update("jax_disable_most_optimizations", True)
+    workdir.mkdir(exist_ok=True)
+    with (workdir / "said.txt").open("a") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+        sys.exit(main.main(["main", f"--config={config}", f"--workdir={workdir}"]))
