@@ -137,15 +137,21 @@ def draw(rows: Sequence[dict[str, float]], path: Path) -> None:
     from dstformer_jax.view.charts import STYLES
 
     panels = {
-        "seconds": ("prepare_s", "prepare_cpu_s"),
-        "MB": ("bank_mb", "prepare_peak_mb", "train_own_mb", "train_bank_mb"),
+        "seconds": {"prepare_s": "preparing", "prepare_cpu_s": "its processor time"},
+        "MB": {
+            "bank_mb": "frame bank",
+            "prepare_peak_mb": "preparing, peak",
+            "train_own_mb": "training, own memory",
+            "train_bank_mb": "training, pages of files",
+        },
     }
     figure = Figure(figsize=(9.6, 4.2), layout="constrained", facecolor="white")
     frames = [row["frames"] for row in rows]
     for axes, (unit, names) in zip(figure.subplots(1, 2), panels.items(), strict=True):
-        for name, (colour, marker, dash) in zip(names, STYLES, strict=False):
+        for (name, label), style in zip(names.items(), STYLES, strict=False):
+            colour, marker, dash = style
             values = [row[name] for row in rows]
-            axes.loglog(frames, values, color=colour, marker=marker, ls=dash, label=name)
+            axes.loglog(frames, values, color=colour, marker=marker, ls=dash, label=label)
         axes.set_xlabel("frames prepared")
         axes.set_ylabel(unit)
         axes.legend(frameon=False)
@@ -178,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as folder:
             rows = [measure(size, Path(folder), given.num_workers) for size in sizes]
     except ValueError as error:
-        print(f"growth: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
     write(rows, Path(given.output))
     for row in rows:

@@ -45,24 +45,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _table(arguments[1:])
         if any(word.startswith("--suite") for word in arguments):
             return _suite(arguments)
-        flags = _parser().parse_args(arguments)
+        flags = _parser(arguments[:1]).parse_args(arguments)
         return _measure(flags, arguments)
     except (ValueError, ImportError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(chosen: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser; only the chosen subject, and what it needs, is imported for its flags."""
     parser = argparse.ArgumentParser(
         prog="python -m dstformer_jax.bench",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    chosen = parser.add_subparsers(dest="subject", required=True, metavar="SUBJECT")
+    subjects = parser.add_subparsers(dest="subject", required=True, metavar="SUBJECT")
     for name, subject in SUBJECTS.items():
-        parsed = chosen.add_parser(name, help=subject.about)
+        parsed = subjects.add_parser(name, help=subject.about)
         parsed.add_argument("--json", help="write the results to this file")
-        _module(subject).add_flags(parsed)
+        if name in chosen:
+            _module(subject).add_flags(parsed)
     return parser
 
 
