@@ -25,7 +25,10 @@ from dstformer_jax.models.dstformer import fusion_weights
 from dstformer_jax.models.network import Network, build_network, variable_shapes
 from dstformer_jax.torch_files import is_torch_path
 
-STARTER = Path(__file__).with_name("weights") / "starter.safetensors"  # docs/model_card.md
+# Weights that come with the package (docs/model_card.md): for whole motion, and frame by frame.
+STARTER, STREAMING = (
+    Path(__file__).with_name("weights") / f"{name}.safetensors" for name in ("starter", "streaming")
+)
 
 Function = Callable[[Any, Any], jax.Array]
 

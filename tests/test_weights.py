@@ -12,7 +12,7 @@ from datasets.synthetic.people import simulate
 from dstformer_jax import convert
 from dstformer_jax.body.motion import Motion, Track
 from dstformer_jax.body.skeleton import H36M17
-from dstformer_jax.inference import STARTER, load
+from dstformer_jax.inference import STARTER, STREAMING, load
 from dstformer_jax.lift import lift
 from dstformer_jax.torch_files import INFO, read_torch_file
 
@@ -21,30 +21,27 @@ from dstformer_jax.torch_files import INFO, read_torch_file
 FREE = {"bvh/cmu_mocap", "bvh/cmu_mocap_more", "bvh/deepmimic_clips", "synthetic/demo"}
 
 
-@pytest.fixture(scope="module")
-def model():
-    return load()
-
-
-def test_the_shipped_weights_are_small_half_precision_and_say_what_they_are():
-    assert STARTER.stat().st_size < 16 << 20
-    with safe_open(STARTER, framework="numpy") as file:
+@pytest.mark.parametrize(
+    ("path", "size", "most"), [(STARTER, "starter", 16 << 20), (STREAMING, "demo", 1 << 20)]
+)
+def test_the_shipped_weights_are_small_half_precision_and_say_what_they_are(path, size, most):
+    assert path.stat().st_size < most
+    with safe_open(path, framework="numpy") as file:
         dtypes = {file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118
         info = json.loads(file.metadata()[INFO])
     assert dtypes == {"F16"}
-    assert info["model"]["size"] == "starter"
+    assert info["model"]["size"] == size
     assert (info["fps"], info["normaliser"], info["skeleton"]) == (30.0, {"mode": "crop"}, "h36m17")
 
 
-def test_the_shipped_weights_learned_from_free_motion_alone(model):
+@pytest.mark.parametrize(("path", "frames"), [(STARTER, 81), (STREAMING, 27)])
+def test_the_shipped_weights_learned_from_free_motion_and_compute_in_float32(path, frames):
+    model = load(path)
     assert model.info["trained_on"]
     assert set(model.info["trained_on"]) <= FREE
-
-
-def test_the_shipped_weights_compute_in_float32(model):
     assert model.params["backbone"]["layer_0"]["fusion"]["weights"]["kernel"].dtype == np.float32
     assert model.info["model"]["dtype"] == "float32"
-    assert model.maxlen == 81
+    assert model.maxlen == frames
 
 
 def test_lift_needs_no_weights_of_one_s_own():
@@ -68,7 +65,7 @@ def fitted_error(answer: np.ndarray, true: np.ndarray) -> float:
     return float(np.linalg.norm(scale * answer - true, axis=-1).mean())
 
 
-def test_half_precision_there_and_back(tmp_path, model):
+def test_half_precision_there_and_back(tmp_path):
     """A file of half the bytes, whose values are the float16 of ours, loaded as float32."""
     rng = np.random.default_rng(0)
     variables, info = convert.read_any(STARTER)

@@ -28,7 +28,7 @@ import numpy as np
 
 from dstformer_jax.body.skeleton import SKELETONS, Skeleton
 from dstformer_jax.cache import use_compilation_cache
-from dstformer_jax.inference import STARTER, load
+from dstformer_jax.inference import STREAMING, load
 from dstformer_jax.lift.lifter import Lifter
 from dstformer_jax.lift.online import Answer, Stream
 from dstformer_jax.lift.rates import rate_ratio
@@ -194,8 +194,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add(
         "--weights",
-        default=STARTER,
-        help="workdir of ours, PyTorch file, or hf://owner/repo/file [the package's]",
+        default=STREAMING,
+        help="workdir of ours, PyTorch file, or hf://owner/repo/file [the package's small ones]",
     )
     add("--skeleton", choices=sorted(SKELETONS), default="coco17", help="of the input [coco17]")
     add("--look-ahead", type=int, default=0, help="frames of delay; 0 is causal [0]")

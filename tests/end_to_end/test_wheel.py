@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dstformer_jax.__main__ import COMMANDS
-from dstformer_jax.inference import STARTER
+from dstformer_jax.inference import STARTER, STREAMING
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "dstformer_jax"
@@ -91,11 +91,11 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
         names = archive.namelist()
         (about,) = (name for name in names if name.endswith("dist-info/METADATA"))
         metadata = Parser().parsestr(archive.read(about).decode())
-        weights = archive.read(str(STARTER.relative_to(ROOT)))
+        weights = [archive.read(str(path.relative_to(ROOT))) for path in (STARTER, STREAMING)]
     information = about.partition("/")[0]
     assert sorted(n for n in names if not n.startswith(f"{information}/")) == sorted(shipped())
     assert f"{information}/licenses/LICENSE" in names
-    assert weights == STARTER.read_bytes()
+    assert weights == [STARTER.read_bytes(), STREAMING.read_bytes()]
     needed = [need for need in metadata.get_all("Requires-Dist", []) if "extra ==" not in need]
     assert not any(name.replace("_", "-") in need for need in needed for name in HEAVY)
     assert {"hub", "train", "video", "c3d", "export"} <= set(metadata.get_all("Provides-Extra", []))

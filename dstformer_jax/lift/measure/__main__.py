@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dstformer_jax.inference import STARTER, load
+from dstformer_jax.inference import STARTER, STREAMING, load
 from dstformer_jax.lift.lifter import Lifter
 from dstformer_jax.lift.measure import gaps, seams, streaming, uncertainty
 from dstformer_jax.lift.measure.report import Report, write
@@ -54,7 +54,8 @@ def _parser() -> argparse.ArgumentParser:
         add = subject.add_argument
         add("--output", type=Path, required=True, help="folder of the results")
         add("--name", help="of the files there [the subject's]")
-        add("--weights", type=Path, default=STARTER, help="as of lift [the package's]")
+        weights = STREAMING if name == "streaming" else STARTER
+        add("--weights", type=Path, default=weights, help="as of the command [the package's]")
         add("--frames", type=int, help="of a window [as trained]")
         add("--overlap", type=float, default=0.5, help="of windows [0.5]")
         add("--no-flip", action="store_true", help="do not average with the mirrored input")
