@@ -4,12 +4,14 @@ import io
 import json
 import socket
 import threading
+import time
 
 import numpy as np
 import pytest
 from fixtures_lift import Leaning, wander
 
 from dstformer_jax.body.skeleton import COCO17, H36M17
+from dstformer_jax.inference import STREAMING, load
 from dstformer_jax.lift import Lifter
 from dstformer_jax.lift import stream as command
 from dstformer_jax.lift.online import Stream
@@ -154,6 +156,14 @@ def test_datagrams_are_answered_on_the_loopback_address(capfd):
 
 def test_latency_leaves_out_the_first_frame():
     assert latency(stream(), 5).shape == (5,)
+
+
+@pytest.mark.parametrize("look_ahead", [0, 8])
+def test_the_weights_in_the_package_keep_up_with_thirty_frames_a_second(look_ahead):
+    """Processor time, which counts every thread, against the 33 ms of a frame."""
+    stream = Lifter(load(STREAMING), flip=False).stream(COCO17, look_ahead)
+    assert stream.lifter.window == 27
+    assert np.median(latency(stream, 30, clock=time.process_time)) < 0.033
 
 
 def test_another_frame_rate_than_the_network_s_is_told(monkeypatch, capsys):
