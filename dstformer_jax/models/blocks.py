@@ -45,6 +45,15 @@ class Options:
         return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, dtype=self.dtype, name=name)
 
 
+def rows(x: Array) -> Array:
+    """Tokens [..., C] as one matrix [N, C], for the linear layers.
+
+    The same numbers. With several token axes XLA:CPU computes a kernel's gradient from a transposed
+    copy of its operand, by its slowest product: a quarter of a train step (docs/benchmarks.md).
+    """
+    return x.reshape(-1, x.shape[-1])
+
+
 def kernel_initialiser(init: Init) -> Callable[..., Array]:
     """Weights N(0, 0.02) as the official code, or with variance 1 / fan_in, by the width."""
     if init == "official":
@@ -168,13 +177,14 @@ class Attention(nn.Module):
     def __call__(self, x: Array, deterministic: bool) -> Array:
         options, channels = self.options, x.shape[-1]
         heads, size = options.num_heads, channels // options.num_heads
-        qkv = options.dense(3 * heads * size, "qkv")(x)
+        qkv = options.dense(3 * heads * size, "qkv")(rows(x)).reshape(*x.shape[:-1], -1)
         query, key, value = rearrange(qkv, "b t j (three h d) -> three b t j h d", three=3, h=heads)
         dropout = None
         if options.attention_dropout and not deterministic:
             dropout = nn.Dropout(options.attention_dropout, deterministic=False)
         mixed = attend(query, key, value, self.axis, options.attention, dropout)
-        out = options.dense(channels, "proj")(rearrange(mixed, "b t j h d -> b t j (h d)"))
+        mixed = rearrange(mixed, "b t j h d -> b t j (h d)")
+        out = options.dense(channels, "proj")(rows(mixed)).reshape(x.shape)
         return nn.Dropout(options.dropout, deterministic=deterministic)(out)
 
 
@@ -187,9 +197,9 @@ class Mlp(nn.Module):
     def __call__(self, x: Array, deterministic: bool) -> Array:
         options, channels = self.options, x.shape[-1]
         drop = nn.Dropout(options.dropout, deterministic=deterministic)
-        hidden = options.dense(int(channels * options.mlp_ratio), "fc1")(x)
+        hidden = options.dense(int(channels * options.mlp_ratio), "fc1")(rows(x))
         hidden = drop(jax.nn.gelu(hidden, approximate=False))
-        return drop(options.dense(channels, "fc2")(hidden))
+        return drop(options.dense(channels, "fc2")(hidden).reshape(x.shape))
 
 
 class Half(nn.Module):
