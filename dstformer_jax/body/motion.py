@@ -145,6 +145,17 @@ class Motion:
             tracks.append(Track(track.id, track.start, points, confidence))
         return replace(self, tracks=tuple(tracks), skeleton=to)
 
+    def in_pixels(self) -> "Motion":
+        """Parts of the image as pixels of its size; other motion, or of unknown size, as it is.
+
+        x is a part of the width and y one of the height, so people are squeezed until then.
+        """
+        if self.unit != "normalised" or self.axes != "image" or not all(self.size):
+            return self
+        size = np.array(self.size, np.float32)
+        tracks = tuple(replace(track, points=track.points * size) for track in self.tracks)
+        return replace(self, tracks=tracks, unit="px")
+
 
 def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
     """Sorts `2.jpg` before `10.jpg`."""

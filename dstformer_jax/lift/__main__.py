@@ -207,7 +207,7 @@ def _read(path: Path, values: argparse.Namespace) -> Motion:
     """The keypoints of a file, with what the command line knows better."""
     motion = read(path, values.input_format)
     known = {"fps": values.fps, "size": values.size}
-    return replace(motion, **{name: value for name, value in known.items() if value})
+    return replace(motion, **{name: value for name, value in known.items() if value}).in_pixels()
 
 
 def _smoothing(name: str, fps: float):

@@ -13,6 +13,10 @@ MAX_GAP = 2.0  # seconds without a person that still are one track
 FEW_FRAMES, SMALL_SHARE = 10, 0.1  # a track short by both rules is dropped
 MASKED = 5  # frames: the longest run that the masks of training make now and then
 FEW_JOINTS = 6  # a track that mostly shows fewer is dropped
+SQUARE = (
+    "Image: its size is not known and x and y are parts of it, so a square image is assumed; "
+    "another one squeezes people (give --size=WIDTHxHEIGHT)."
+)
 
 
 def prepare(motion: Motion, skeleton: Skeleton, people: Collection[int] = ()) -> Motion:
@@ -23,6 +27,7 @@ def prepare(motion: Motion, skeleton: Skeleton, people: Collection[int] = ()) ->
     - A track seen in fewer than 10 frames, and in fewer than a tenth of those of the longest, is
       dropped; so is one that shows fewer than 6 joints in most of its frames, where another shows
       more.
+    - Parts of the image become pixels; where its size is not known it is taken for square, noted.
     - Missing joints and frames are zeros with confidence 0; `bridged` is what the network gets.
 
     Args:
@@ -39,7 +44,9 @@ def prepare(motion: Motion, skeleton: Skeleton, people: Collection[int] = ()) ->
             f"got person {missing[0]}, expected one of {', '.join(map(str, known)) or 'nobody'} "
             f"in {motion.source or 'the motion'}"
         )
-    notes = list(motion.notes)
+    motion, notes = motion.in_pixels(), list(motion.notes)
+    if motion.unit == "normalised":
+        notes.append(SQUARE)
     if not motion.fps:
         notes.append(f"Frames a second are not known: {FPS:g} assumed.")
         motion = replace(motion, fps=FPS)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -87,3 +89,13 @@ def test_notes_stay_with_a_conversion():
     points = np.ones((3, 17, 2))
     motion = Motion((Track(0, 0, points, points[..., 0]),), COCO17, notes=("a note",))
     assert motion.convert(H36M17).notes == ("a note",)
+
+
+def test_parts_of_an_image_become_pixels_where_its_size_is_known():
+    points = np.random.default_rng(0).uniform(size=(3, 17, 2)).astype(np.float32)
+    parts = Motion((Track(0, 4, points, points[..., 0]),), COCO17, unit="normalised")
+    assert parts.in_pixels() is parts
+    wide = replace(parts, size=(1920, 1080)).in_pixels()
+    assert (wide.unit, wide.size, wide.tracks[0].start) == ("px", (1920, 1080), 4)
+    np.testing.assert_allclose(wide.tracks[0].points, points * [1920, 1080], rtol=1e-6)
+    assert wide.in_pixels() is wide

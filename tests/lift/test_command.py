@@ -63,6 +63,24 @@ def test_what_the_command_line_knows_better(tmp_path):
     assert any("576 px" not in note and "768 px" in note for note in motion.notes)
 
 
+def test_the_size_of_the_image_gives_landmarks_their_shape(tmp_path, capsys):
+    rows = wander(12)[:, np.arange(33) % 17]
+    names = [f"{axis}{joint}" for joint in range(33) for axis in "xyv"]
+    shares = rows / [640, 480, 1]
+    for stem, table in (("pixels", rows), ("shares", shares)):
+        lines = [",".join(map(repr, frame.ravel().tolist())) for frame in table]
+        (tmp_path / f"{stem}.csv").write_text("\n".join([",".join(names), *lines]))
+    inputs = [tmp_path / f"{stem}.csv" for stem in ("pixels", "shares")]
+    options = ["--size=640x480", "--space=camera", "--formats=npz,html"]
+    assert run(tmp_path, *inputs, *options) == 0
+    assert "square" not in capsys.readouterr().out
+    one, other = (read(tmp_path / "out" / f"{path.stem}.npz") for path in inputs)
+    np.testing.assert_allclose(other.tracks[0].points, one.tracks[0].points, atol=2e-3)
+    assert '"unit":"px"' in (tmp_path / "out" / "shares.html").read_text()
+    assert run(tmp_path, inputs[1], "--formats=npz") == 0
+    assert "a square image is assumed" in capsys.readouterr().out
+
+
 def test_one_bad_file_does_not_stop_the_others(tmp_path, capsys):
     good, bad = write_alphapose(tmp_path / "good.json"), tmp_path / "bad.json"
     bad.write_text("[{")

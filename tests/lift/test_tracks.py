@@ -1,11 +1,13 @@
 """Which stretches of which people are lifted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dstformer_jax.body.motion import Motion, Track
 from dstformer_jax.body.skeleton import COCO17, H36M17
-from dstformer_jax.lift.tracks import MASKED, bridged, prepare
+from dstformer_jax.lift.tracks import MASKED, SQUARE, bridged, prepare
 
 
 def track(number: int, seen: list[bool] | np.ndarray, start: int = 0) -> Track:
@@ -72,6 +74,18 @@ def test_unknown_rates_are_assumed_and_noted():
     kept = prepare(motion(track(0, [1] * 20), fps=0.0), H36M17)
     assert kept.fps == 30
     assert any("30 assumed" in note for note in kept.notes)
+
+
+def test_parts_of_an_image_are_pixels_or_noted_as_of_a_square_one():
+    one = track(0, [1] * 12)
+    parts = replace(one, points=one.points / np.float32([200, 100]))
+    given = Motion((parts,), COCO17, fps=10, unit="normalised", size=(200, 100))
+    found = prepare(given, H36M17)
+    assert (found.unit, found.notes) == ("px", ())
+    np.testing.assert_allclose(
+        found.tracks[0].points, prepare(motion(one), H36M17).tracks[0].points, rtol=1e-5
+    )
+    assert prepare(replace(given, size=(0, 0)), H36M17).notes == (SQUARE,)
 
 
 def test_nobody_is_an_error():
