@@ -228,9 +228,16 @@ def camera_position(
     root = np.linalg.solve(safe, right[..., None])[..., 0]
     if not enough.any():
         return np.zeros_like(root)
-    known = np.flatnonzero(enough)
-    nearest = known[np.abs(np.arange(len(root))[:, None] - known[None]).argmin(-1)]
-    return root[nearest]
+    return root[_nearest(enough)]
+
+
+def _nearest(good: np.ndarray) -> np.ndarray:
+    """Of each row [T] the nearest that is good, in memory that grows with T alone."""
+    rows, known = np.arange(len(good)), np.flatnonzero(good)
+    after = np.searchsorted(known, rows).clip(0, len(known) - 1)
+    before = np.maximum(after - 1, 0)
+    nearer = np.abs(rows - known[before]) <= np.abs(known[after] - rows)
+    return known[np.where(nearer, before, after)]
 
 
 def upright(poses: list[np.ndarray], skeleton: Skeleton) -> tuple[np.ndarray, bool]:

@@ -1,5 +1,7 @@
 """Size, place, gravity and floor, on people whose answer is known."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -142,6 +144,20 @@ def test_frames_without_detections_take_the_nearest_place():
     found = camera_position(camera - camera[:, :1], motion, 900.0, np.array([640, 360]))
     np.testing.assert_array_equal(found[[4, 5, 9]], found[[3, 6, 8]])
     assert not camera_position(camera, 0 * motion, 900.0, np.zeros(2)).any()
+
+
+def test_places_of_an_hour_take_the_memory_of_its_poses():
+    frames = 108_000
+    motion = np.ones((frames, 3, 3), np.float32) * [700, 400, 0]
+    motion[::1000, :, 2] = 1  # else not seen
+    pose = np.zeros((frames, 3, 3), np.float32)
+    pose[:, 1, 1], motion[:, 1, 1] = 1.0, 500
+    tracemalloc.start()
+    found = camera_position(pose, motion, 900.0, np.array([640, 360]))
+    assert tracemalloc.get_traced_memory()[1] < 300e6  # every frame with every other: 93 GB
+    tracemalloc.stop()
+    assert len(found) == frames
+    np.testing.assert_allclose(found[499:502], found[[0, 0, 1000]], atol=1e-9)
 
 
 def test_bones_become_constant_and_keep_their_directions():
