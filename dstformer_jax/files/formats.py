@@ -119,9 +119,7 @@ WRITERS: dict[str, Writer] = {
 
 def sniff(path: str | Path) -> Format:
     """The format of a file or folder by its content; an unknown one raises ValueError."""
-    path = Path(path)
-    if not path.exists():
-        raise ValueError(f"got {path}, which does not exist; expected a file or folder to read")
+    path = _there(path)
     try:
         probe = look(path)
     except OSError as error:
@@ -132,18 +130,29 @@ def sniff(path: str | Path) -> Format:
     if probe.broken:
         raise ValueError(f"{path}: {probe.broken}")
     known = "; ".join(entry.description for entry in FORMATS.values())
-    raise ValueError(f"{path}: got a file of no known format, expected one of: {known}")
+    empty = not (probe.head or probe.members or probe.arrays)
+    found = "nothing inside" if empty else "a file of no known format"
+    raise ValueError(f"{path}: got {found}, expected one of: {known}")
+
+
+def _there(path: str | Path) -> Path:
+    """The path of a file or folder; a pipe, which cannot be looked at twice, is neither."""
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"got {path}, which does not exist; expected a file or folder to read")
+    if not (path.is_file() or path.is_dir()):
+        raise ValueError(f"got {path}, which is a device or pipe; expected a file or folder")
+    return path
 
 
 def read(path: str | Path, format: str | None = None) -> Motion:
     """Reads a file or folder of keypoints or motion; the format is found by content, or given."""
     if format is not None and format not in FORMATS:
         raise ValueError(f"got format {format!r}, expected one of {', '.join(FORMATS)}")
-    if not Path(path).exists():
-        raise ValueError(f"got {path}, which does not exist; expected a file or folder to read")
+    path = _there(path)
     entry = sniff(path) if format is None else FORMATS[format]
     try:
-        return entry.read(Path(path))
+        return entry.read(path)
     except ValueError as error:  # what a Motion refuses does not know its file
         if str(path) in str(error):
             raise

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from dstformer_jax.body.motion import Motion
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check_options(values)
         task = {"pose": _poses, "action": _actions, "mesh": _meshes}[values.task](values)
         names = _names(values.inputs)
+        _make_folder(values.output)
     except (ValueError, OSError) as error:
         return _fail(error)
     code = 0
@@ -61,7 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check_options(values: argparse.Namespace) -> None:
-    """Refuses options that mean nothing to the task."""
+    """Refuses options that mean nothing to the task, and what cannot be written."""
+    if values.fps is not None and not 0 < values.fps < 1e5:
+        raise ValueError(f"got --fps={values.fps:g}, expected frames a second above 0")
     smooths = values.smooth != "none"
     given = {
         "pose": {
@@ -195,12 +199,25 @@ def _formats(values: argparse.Namespace, default: str, known: Sequence[str]) -> 
 
 
 def _names(inputs: Sequence[Path]) -> list[str]:
-    """A name for the files of each input, all different."""
-    names = [path.resolve().name.partition(".")[0] or "motion" for path in inputs]
-    return [
-        name if names.count(name) == 1 else f"{path.resolve().parent.name}_{name}"
-        for path, name in zip(inputs, names, strict=True)
-    ]
+    """A name for the files of each input, all different: the folder's before it, then numbers."""
+    plain = [path.resolve().name.partition(".")[0] or "motion" for path in inputs]
+    names: list[str] = []
+    for path, name in zip(inputs, plain, strict=True):
+        if plain.count(name) > 1:
+            name = f"{path.resolve().parent.name}_{name}"
+        numbered = (f"{name}_{number}" for number in count(2))
+        names.append(name if name not in names else next(n for n in numbered if n not in names))
+    return names
+
+
+def _make_folder(path: Path) -> None:
+    """Makes the folder of the results, before hours of lifting that could not be kept."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"got --output={path}, which cannot be made ({error.strerror}), expected a folder"
+        ) from None
 
 
 def _read(path: Path, values: argparse.Namespace) -> Motion:
@@ -220,7 +237,6 @@ def _smoothing(name: str, fps: float):
 
 
 def _write(lifted: Motion, seen: Motion, stem: Path, formats: Sequence[str]) -> list[Path]:
-    stem.parent.mkdir(parents=True, exist_ok=True)
     files = write(lifted, stem, [name for name in formats if name in WRITERS])
     for name in formats:
         if name in VIEWS:

@@ -89,7 +89,7 @@ class Recogniser:
         Raises:
           ValueError: windows of less than two frames.
         """
-        if every is not None and not every * motion.fps >= 2:
+        if every is not None and not 2 <= every * motion.fps < np.inf:
             raise ValueError(
                 f"got every={every} s at {motion.fps:g} fps, expected 2 frames or more"
             )

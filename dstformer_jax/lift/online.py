@@ -57,7 +57,7 @@ class Stream:
                 f"got look_ahead={self.look_ahead}, expected 0 to {window - 1}: windows have "
                 f"{window} frames"
             )
-        if not self.height > 0:
+        if not 0 < self.height < np.inf:
             raise ValueError(f"got height={self.height}, expected metres above 0")
         self._motion, self._frames = deque(maxlen=window), deque(maxlen=window)
         self._lengths = deque(maxlen=SIZE_FRAMES)

@@ -22,7 +22,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -81,7 +81,14 @@ def _parse(text: str | bytes) -> tuple[int, list[tuple[int, np.ndarray]]]:
         frame = record["frame"]
         people = record.get("people", [record])
         found = [(person.get("id", 0), _array(person["keypoints"])) for person in people]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise ValueError(
             f"got a line that cannot be read ({error!s:.80}), expected frame and keypoints"
         ) from None
@@ -100,7 +107,16 @@ def _as_json(person: int, answer: Answer) -> dict[str, Any]:
     return {"frame": answer.frame, "id": person, "unit": "m", "joints": joints}
 
 
-def serve_lines(streams: Streams, lines: Iterable[str], output: Any) -> None:
+def lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """Its lines as they come; of one that is too long the first bytes alone."""
+    while line := file.readline(MAX_LINE + 1):
+        rest = line
+        while rest and not rest.endswith(b"\n"):
+            rest = file.readline(MAX_LINE)
+        yield line
+
+
+def serve_lines(streams: Streams, lines: Iterable[str | bytes], output: Any) -> None:
     """Answers every line as it comes, and what waits at the end."""
     for line in lines:
         if line.strip():
@@ -176,13 +192,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if values.udp is not None:
             serve_udp(streams, values.udp)
         else:
-            serve_lines(streams, sys.stdin, sys.stdout)
+            serve_lines(streams, lines_of(sys.stdin.buffer), sys.stdout)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected 0 to 65535 (0: a free one)")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number above 0")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -203,8 +231,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--height", type=float, default=HEIGHT, help="of the people in metres [1.7]")
     add("--frames", type=int, help="of a window [as trained]")
     add("--flip", action="store_true", help="average with the mirrored input: twice the time")
-    add("--udp", type=int, metavar="PORT", help="answer datagrams on 127.0.0.1 [standard input]")
-    add("--measure", type=int, metavar="N", help="only print the latency of N random frames")
+    add("--udp", type=_port, metavar="PORT", help="answer datagrams on 127.0.0.1 [standard input]")
+    add("--measure", type=_count, metavar="N", help="only print the latency of N random frames")
     return parser
 
 

@@ -60,8 +60,8 @@ class World:
             raise ValueError(f"got space {self.space!r}, expected one of {', '.join(SPACES)}")
         for name in ("height", "focal"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"got {name}={value}, expected a number above 0")
+            if value is not None and not 0 < value < np.inf:
+                raise ValueError(f"got {name}={value}, expected a finite number above 0")
 
     def __call__(self, lifted: Motion, seen: Motion) -> Motion:
         """The motion in metres, in the wanted space.

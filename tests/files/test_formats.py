@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -50,6 +51,18 @@ def test_unknown_files_say_what_is_known(tmp_path):
     with pytest.raises(ValueError, match="got format 'fbx', expected one of json, openpose"):
         dstformer_jax.files.read(path, "fbx")
     assert set(TEXTS) <= set(FORMATS)
+
+
+def test_nothing_is_called_nothing_and_a_pipe_is_not_waited_for(tmp_path):
+    (tmp_path / "nobody").mkdir()
+    (tmp_path / "zero.json").touch()
+    for name in ("nobody", "zero.json"):
+        with pytest.raises(ValueError, match=rf"{name}: got nothing inside, expected one of"):
+            dstformer_jax.files.read(tmp_path / name)
+    os.mkfifo(tmp_path / "pipe")
+    for form in (None, "coco"):
+        with pytest.raises(ValueError, match="pipe, which is a device or pipe"):
+            dstformer_jax.files.read(tmp_path / "pipe", form)
 
 
 def test_bvh_is_read_as_metres_in_the_world(shared):

@@ -124,6 +124,8 @@ def test_windows_overlap_by_half_and_follow_the_people(tmp_path):
     assert [each.clip.first for each in alone[1:]] == [0, 10, 50, 60]
     with pytest.raises(ValueError, match="2 frames or more"):
         list(recognise(prepare(video(60), H36M17), every=0.01))
+    with pytest.raises(ValueError, match="got every=inf"):
+        list(recognise(prepare(video(60), H36M17), every=np.inf))
 
 
 def test_one_person_networks_name_every_track(tmp_path):

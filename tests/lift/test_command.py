@@ -96,6 +96,10 @@ def test_inputs_of_one_name_stay_apart(tmp_path):
     assert run(tmp_path, *inputs, "--formats=npz") == 0
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"a_results.npz", "b_results.npz"}
+    deep = [write_alphapose(tmp_path / name / "cam" / "results.json") for name in ("c", "d")]
+    paths = [*inputs, *deep, inputs[0]]
+    named = ["a_results", "b_results", "cam_results", "cam_results_2", "a_results_2"]
+    assert command._names(paths) == named
 
 
 @pytest.mark.parametrize(
@@ -105,6 +109,10 @@ def test_inputs_of_one_name_stay_apart(tmp_path):
         (["--formats="], "expected some of"),
         (["--person=7"], "got person 7"),
         (["--height=-1"], "height"),
+        (["--height=inf"], "height"),
+        (["--focal=0"], "focal"),
+        (["--fps=0"], "--fps=0"),
+        (["--fps=nan"], "--fps=nan"),
         (["--frames=99"], "frames=99"),
     ],
 )
@@ -115,6 +123,17 @@ def test_mistakes_end_in_one_line(tmp_path, capsys, options, message):
     assert message in told
     assert told.count("\n") == 1
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_an_output_that_is_no_folder_is_told_before_anything_is_lifted(tmp_path, capsys):
+    source, taken = write_alphapose(tmp_path / "results.json"), tmp_path / "taken"
+    taken.write_text("a file")
+    for output in (taken, taken / "below"):
+        assert command.main([str(source), f"--output={output}", "--weights=w"]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith(f"error: got --output={output}")
+        assert told.count("\n") == 1
+    assert taken.read_text() == "a file"
 
 
 def test_sizes_that_are_none_are_refused(tmp_path, capsys):

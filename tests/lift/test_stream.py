@@ -15,7 +15,14 @@ from dstformer_jax.inference import STREAMING, load
 from dstformer_jax.lift import Lifter
 from dstformer_jax.lift import stream as command
 from dstformer_jax.lift.online import Stream
-from dstformer_jax.lift.stream import Streams, latency, serve_lines, serve_udp
+from dstformer_jax.lift.stream import (
+    MAX_LINE,
+    Streams,
+    latency,
+    lines_of,
+    serve_lines,
+    serve_udp,
+)
 
 
 def stream(look_ahead: int = 0, flip: bool = False, model: Leaning | None = None) -> Stream:
@@ -95,6 +102,8 @@ def test_mistakes_are_told():
             one.push(frame, keypoints)
     with pytest.raises(ValueError, match="look_ahead=9"):
         stream(9)
+    with pytest.raises(ValueError, match="height=inf"):
+        Lifter(Leaning()).stream(H36M17, height=np.inf)
 
 
 def line(frame: int, **people: np.ndarray) -> str:
@@ -112,6 +121,10 @@ def test_lines_of_several_people_and_bad_ones():
         '{"frame": 1}',
         '{"frame": 1.5, "keypoints": []}',
         '{"frame": 9, "people": 3}',
+        json.dumps({"frame": 9, "keypoints": [[10**400, 1, 1]] * 17}),
+        b'{"frame": 9, "keypoints": "\xff"}',
+        b"[" * 100_000,
+        b"x" * (MAX_LINE + 2),
     ]
     lines[1:1] = [*bad, "", json.dumps({"frame": 5, "people": [{"id": "x", "keypoints": []}]})]
     output = io.StringIO()
@@ -122,6 +135,21 @@ def test_lines_of_several_people_and_bad_ones():
     found = [(a["id"], a["frame"]) for a in answers if "error" not in a]
     assert sorted(found) == [(0, 0), (0, 1), (0, 2), (7, 0), (7, 1), (7, 2)]
     assert all(a["unit"] == "m" and len(a["joints"]) == 17 for a in answers if "joints" in a)
+
+
+def test_a_line_without_an_end_takes_no_memory():
+    long = b"x" * (3 * MAX_LINE) + b"\n"
+    lines = list(lines_of(io.BytesIO(b"one\n" + long + b"two")))
+    assert [len(each) for each in lines] == [4, MAX_LINE + 1, 3]
+    (answer,) = Streams(Lifter(Leaning()), H36M17, 0, 1.7).line(lines[1])
+    assert "at most" in answer["error"]
+
+
+@pytest.mark.parametrize("option", ["--udp=70000", "--udp=-1", "--measure=0", "--measure=-3"])
+def test_numbers_out_of_range_are_refused(option, capsys):
+    with pytest.raises(SystemExit):
+        command.main([option])
+    assert "expected" in capsys.readouterr().err
 
 
 def test_people_who_are_gone_are_forgotten():
@@ -168,7 +196,7 @@ def test_the_weights_in_the_package_keep_up_with_thirty_frames_a_second(look_ahe
 
 def test_another_frame_rate_than_the_network_s_is_told(monkeypatch, capsys):
     monkeypatch.setattr(command, "load", lambda path: Leaning(fps=30))
-    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
     assert command.main(["--weights=w", "--fps=60"]) == 0
     assert "60 fps, trained at 30 fps" in capsys.readouterr().err
     assert command.main(["--weights=w", "--fps=30"]) == 0
