@@ -42,9 +42,9 @@ class World:
     Attributes:
       height: of the people in metres; None: assumed.
       focal: focal length in pixels; None: assumed to be 1.2 times the longer side of the image.
-      space: local (y up, the root above the origin, feet on y = 0) | camera (x right, y down, z
-        away from the camera, metres from it) | world (y up, the floor at y = 0, people move); None:
-        local of one person, world of several, who would stand in each other.
+      space: local (y up, the root above the origin, feet or what is lower on y = 0) | camera (x
+        right, y down, z away from the camera, metres from it) | world (y up, the floor at y = 0,
+        people move); None: local of one person, world of several, who would stand in each other.
       constant_bones: every bone as long as its median.
       smooth: a filter of [T, J, 3], applied last; None: none.
     """
@@ -134,10 +134,11 @@ class World:
         return self.focal or FOCAL * float(size.max()), size / 2
 
     def _floored(self, poses: list[np.ndarray], seen: Motion, space: str) -> list[np.ndarray]:
-        """Feet on y = 0: of a local pose in every frame, in the world the lowest over time."""
+        """Feet, or what lies lower, on y = 0: a local pose in every frame, the world over time."""
         height = self.height or HEIGHT
         ankles = [seen.skeleton.index(f"{side}_ankle") for side in ("left", "right")]
-        lowest = [pose[:, ankles, 1].min(1) - ANKLE * height for pose in poses]
+        soles = [pose[:, ankles, 1].min(1) - ANKLE * height for pose in poses]
+        lowest = [np.minimum(s, p[..., 1].min(1)) for s, p in zip(soles, poses, strict=True)]
         if space == "world":
             floor = float(np.percentile(np.concatenate(lowest), 10))
             return [pose - np.array([0, floor, 0]) for pose in poses]

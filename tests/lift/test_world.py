@@ -94,6 +94,18 @@ def test_the_camera_space_is_where_the_person_was():
     assert out.axes == "camera"
 
 
+@pytest.mark.parametrize("space", ["local", "world"])
+def test_nobody_is_below_the_floor(space):
+    motion, camera, _ = filmed(PLACES, 1.7)
+    upside_down = (camera - camera[:, :1]) * [1, -1, 1] + camera[:, :1]
+    seen = upside_down[..., :2] / upside_down[..., 2:] * 900 + [640, 360]
+    motion[..., :2] = seen
+    lifted, seen = motions(motion, upside_down)
+    (track,) = World(height=1.7, focal=900.0, space=space)(lifted, seen)
+    np.testing.assert_allclose(track.points[..., 1].min(1), 0, atol=0.02)  # the head
+    assert track.points[:, [3, 6], 1].min() > 1.4
+
+
 @pytest.mark.parametrize("pitch", [0.0, 12.0, 30.0])
 def test_people_stand_upright_and_walk_over_the_floor_before_a_tilted_camera(pitch):
     motion, camera, world = filmed(PLACES, 1.7, pitch)
