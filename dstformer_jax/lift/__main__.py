@@ -13,6 +13,7 @@ name the actions that are seen (`.actions.json`, `.actions.csv`), or recover who
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -200,11 +201,12 @@ def _formats(values: argparse.Namespace, default: str, known: Sequence[str]) -> 
 
 def _names(inputs: Sequence[Path]) -> list[str]:
     """A name for the files of each input, all different: the folder's before it, then numbers."""
-    plain = [path.resolve().name.partition(".")[0] or "motion" for path in inputs]
+    whole = [Path(os.path.abspath(path)) for path in inputs]  # no links: they are called so
+    plain = [path.name.partition(".")[0] or "motion" for path in whole]
     names: list[str] = []
-    for path, name in zip(inputs, plain, strict=True):
+    for path, name in zip(whole, plain, strict=True):
         if plain.count(name) > 1:
-            name = f"{path.resolve().parent.name}_{name}"
+            name = f"{path.parent.name}_{name}"
         numbered = (f"{name}_{number}" for number in count(2))
         names.append(name if name not in names else next(n for n in numbered if n not in names))
     return names

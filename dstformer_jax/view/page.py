@@ -62,8 +62,11 @@ def write_page(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    return partial.replace(path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        return partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def packed(motion: Motion, steps: int = STEPS) -> dict[str, Any]:
@@ -140,7 +143,10 @@ def _shown(pose: Motion) -> dict[str, Any]:
 def _facts(pose: Motion, frames: int) -> str:
     """The line under the title."""
     people = len(pose.tracks)
-    words = [f"{people} {'person' if people == 1 else 'people'}", f"{frames} frames"]
+    words = [
+        f"{people} {'person' if people == 1 else 'people'}",
+        f"{frames} {'frame' if frames == 1 else 'frames'}",
+    ]
     if pose.fps:
         words += [f"{frames / pose.fps:.1f} s", f"{pose.fps:g} frames/s"]
     return " · ".join([*words, _UNITS.get(pose.unit, "unknown unit")])

@@ -100,6 +100,11 @@ def test_inputs_of_one_name_stay_apart(tmp_path):
     paths = [*inputs, *deep, inputs[0]]
     named = ["a_results", "b_results", "cam_results", "cam_results_2", "a_results_2"]
     assert command._names(paths) == named
+    (tmp_path / "walk.json").symlink_to(inputs[0])
+    assert command._names([tmp_path / "walk.json", tmp_path / "c" / ".."]) == [
+        "walk",
+        tmp_path.name,
+    ]
 
 
 @pytest.mark.parametrize(
