@@ -45,6 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     values = _parser().parse_args(arguments)
     use_compilation_cache()
     try:
+        return _run(values)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(values: argparse.Namespace) -> int:
+    """Every input; returns the exit code."""
+    try:
         _check_options(values)
         task = {"pose": _poses, "action": _actions, "mesh": _meshes}[values.task](values)
         names = _names(values.inputs)

@@ -141,6 +141,16 @@ def test_an_output_that_is_no_folder_is_told_before_anything_is_lifted(tmp_path,
     assert taken.read_text() == "a file"
 
 
+def test_an_interruption_leaves_no_traceback(tmp_path, monkeypatch):
+    source = write_alphapose(tmp_path / "results.json")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "write", interrupted)
+    assert run(tmp_path, source, "--formats=npz") == 130
+
+
 def test_sizes_that_are_none_are_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         run(tmp_path, "x.json", "--size=640")

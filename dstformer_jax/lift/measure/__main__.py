@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         add("--output", type=Path, required=True, help="folder of the results")
         add("--name", help="of the files there [the subject's]")
         weights = STREAMING if name == "streaming" else STARTER
-        add("--weights", type=Path, default=weights, help="as of the command [the package's]")
+        add("--weights", default=weights, help="as of the command [the package's]")
         add("--frames", type=int, help="of a window [as trained]")
         add("--overlap", type=float, default=0.5, help="of windows [0.5]")
         add("--no-flip", action="store_true", help="do not average with the mirrored input")
