@@ -214,9 +214,12 @@ def test_the_first_answer_of_the_command_is_timed():
 
 
 def test_mistakes_are_told(monkeypatch, tmp_path, capsys, keypoints, data):
+    short = tmp_path / "few.json"
+    short.write_text(json.dumps(json.loads(keypoints.read_text())[:5]))
     monkeypatch.setattr(command, "load", lambda path: Plain())
     for arguments, word in (
         (["seams", "--files", str(keypoints), "--minutes=2,1"], "ascending"),
+        (["seams", "--files", str(keypoints), str(short)], "few.json: got nobody in"),
         (["gaps", f"--data={tmp_path}"], "prepared"),
         (["uncertainty", f"--data={data}", "--datasets=walks", "--overlap=1"], "overlap"),
     ):

@@ -42,6 +42,9 @@ def run(values: argparse.Namespace, lifter: Lifter) -> Report:
     if minutes != sorted(minutes):
         raise ValueError(f"got --minutes={values.minutes}, expected them ascending")
     motions = {path: longest(path, lifter) for path in values.files}
+    least = lifter.window + 1
+    if not minutes and (short := [p for p, m in motions.items() if len(m.tracks[0]) < least]):
+        raise ValueError(f"{short[0]}: got nobody in {least} frames, expected several windows")
     lifter(_first(motions[values.files[0]], 1))  # compiles
     cut = replace(lifter, overlap=0.0)
     rows = []
