@@ -17,6 +17,8 @@ Variants, joined by commas (`configs/pretrain.py:lite,official`):
             source and group also in each (cmu_coco17, ...). Data prepared with --layouts
   lens      mocap before pinhole cameras of 20 to 90 degrees; every 3D test source and group also at
             30, 60 and 90 (cmu_fov60, ...)
+  tilted    mocap before cameras that look up or down by up to 30 degrees (0 to 20 down without);
+            every 3D test source and group also at 30 up and 30 down (cmu_up30, cmu_down30)
   shipped   mocap's CMU sets alone: what weights may be given away from
   starter   shipped motion and deepmimic_clips for size starter on one GPU, minutes; how the weights
             that come with the package were trained (docs/model_card.md)
@@ -43,9 +45,10 @@ Settings = Any  # a ConfigDict, of whose values no type checker knows
 MOCAP = ("cmu_mocap", "cmu_mocap_more", "hdm05_actions")
 SHIPPED = ("cmu_mocap", "cmu_mocap_more", "deepmimic_clips")  # free to give away what is learned
 RECIPES = ("lite", "official", "paper", "mocap", "clean", "demo", "short", "settle")
-SEEN_AS = ("layouts", "lens")
+SEEN_AS = ("layouts", "lens", "tilted")
 VARIANTS = (*RECIPES, *SEEN_AS, "as_seen", "shipped", "starter", "streaming", "robust")
 FIELDS_OF_VIEW = (30.0, 60.0, 90.0)  # degrees, that perspective is measured at
+TILT = 30.0  # degrees
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -183,7 +186,7 @@ def _mocap(config: Settings) -> None:
         "short": "pad",
         "tail": "pad",
     }
-    fixed = {"yaw": (0.0, 90.0, 180.0, 270.0), "pitch": (10.0,), "fixed": True}
+    fixed = _fixed_views(10.0)
     for name in MOCAP:
         config.eval.sources[name] = source(f"bvh/{name}", views=fixed, crop=(1.0, 1.0), **padded)
     config.eval.sources.openpose = source("keypoints2d/openpose", **video, **padded)
@@ -197,12 +200,22 @@ def _seen(config: Settings, names: tuple[str, ...]) -> dict[str, dict[str, Any]]
     for settings in config.sources.values():
         if settings.supervision == "3d":
             settings.update(shown)
+            if "tilted" in names:
+                settings.views.pitch = (-TILT, TILT)
     layouts = [name for name in LAYOUTS if name != "h36m17"]
     layouts = layouts if {"layouts", "as_seen"} & set(names) else []
     angles = FIELDS_OF_VIEW if {"lens", "as_seen"} & set(names) else ()
-    return {name: {"input": name} for name in layouts} | {
-        f"fov{angle:g}": {"lens": (angle, angle)} for angle in angles
-    }
+    pitches = {f"up{TILT:g}": -TILT, f"down{TILT:g}": TILT} if "tilted" in names else {}
+    return (
+        {name: {"input": name} for name in layouts}
+        | {f"fov{angle:g}": {"lens": (angle, angle)} for angle in angles}
+        | {name: {"views": _fixed_views(pitch)} for name, pitch in pitches.items()}
+    )
+
+
+def _fixed_views(pitch: float) -> dict[str, Any]:
+    """From four sides, looking down by so many degrees."""
+    return {"yaw": (0.0, 90.0, 180.0, 270.0), "pitch": (pitch,), "fixed": True}
 
 
 def _copy_tests(settings: Settings, changes: dict[str, dict[str, Any]]) -> None:

@@ -14,12 +14,13 @@ from dstformer_jax.training import optim
 from dstformer_jax.training.evaluate import check_groups
 from dstformer_jax.training.experiment import build_task, plain
 
-WITH_MOCAP = ("layouts", "lens", "as_seen", "shipped", "starter", "streaming")
+WITH_MOCAP = ("layouts", "lens", "tilted", "as_seen", "shipped", "starter", "streaming")
 ALONE = tuple(name for name in pretrain.VARIANTS if name not in WITH_MOCAP)
 VARIANTS = (
     *ALONE,
     "mocap,layouts,lens,shipped",
     "mocap,starter,layouts,lens",
+    "mocap,short,lens,tilted",
     "mocap,streaming,layouts,lens",
     "mocap,shipped,short,as_seen",
     "",
@@ -299,6 +300,15 @@ def test_layouts_and_lenses_are_trained_and_measured_apart():
     assert config["eval"]["groups"]["cmu_fov60"] == ["cmu_mocap_fov60", "cmu_mocap_more_fov60"]
     with pytest.raises(ValueError, match="with mocap"):
         pretrain.get_config("layouts")
+
+
+def test_tilted_looks_up_and_down_and_is_measured_there():
+    config = config_of("mocap,shipped,short,lens,tilted")
+    assert {s.views.pitch for s in sources_of(config).values() if s.views} == {(-30.0, 30.0)}
+    tests = evaluations_of(config)
+    pitches = {name: tests[f"cmu_mocap{name}"].views.pitch for name in ("", "_up30", "_down30")}
+    assert pitches == {"": (10.0,), "_up30": (-30.0,), "_down30": (30.0,)}
+    assert config["eval"]["groups"]["cmu_up30"] == ["cmu_mocap_up30", "cmu_mocap_more_up30"]
 
 
 def test_as_seen_measures_what_it_does_not_train_on():

@@ -19,6 +19,7 @@ ARMS = {
     "five layouts, lenses": "layouts,lens",
     "five layouts, orthographic": "layouts,as_seen",
     "the joints of motion capture, lenses": "lens,as_seen",
+    "five layouts, lenses, up and down": "layouts,lens,tilted",
 }
 SEEN = {
     "h36m17": "",
