@@ -69,7 +69,7 @@ def _only_video(videos: dict[str, Motion], path: str) -> Motion:
     if len(videos) != 1:
         raise ValueError(
             f"{path}: got annotations of {len(videos)} videos ({', '.join(list(videos)[:4])}), "
-            "expected one; use read_coco_videos"
+            "expected one; do keep the images of one in a file, or call files.coco.read_coco_videos"
         )
     return next(iter(videos.values()))
 

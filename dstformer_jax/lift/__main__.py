@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from dstformer_jax.view.page import write_page
 from dstformer_jax.view.video import write_video
 
 Task = Callable[[Motion, Path], tuple[list[Path], Sequence[str]]]  # -> files and notes
+NEEDED = {"mp4": ("imageio_ffmpeg", "video"), "c3d": ("ezc3d", "c3d")}  # packages, and their extras
 VIEWS = {"html": write_page, "mp4": write_video, "gif": write_video}  # drawn beside the 2D input
 DEFAULT = "npz,html"
 
@@ -204,6 +206,13 @@ def _formats(values: argparse.Namespace, default: str, known: Sequence[str]) -> 
     chosen = [name.strip() for name in text.split(",") if name.strip()]
     if not chosen or not set(chosen) <= set(known):
         raise ValueError(f"got --formats={text!r}, expected some of {', '.join(known)}")
+    for name in chosen:  # told now rather than after minutes of lifting
+        package, extra = NEEDED.get(name, ("", ""))
+        if package and find_spec(package) is None:
+            raise ValueError(
+                f"got the format {name}, expected the package {package.replace('_', '-')} for it; "
+                f"do pip install 'dstformer_jax[{extra}]'"
+            )
     return chosen
 
 

@@ -39,6 +39,17 @@ def run(tmp_path: Path, *arguments: object) -> int:
     return command.main([*map(str, arguments), *fixed])
 
 
+@pytest.mark.parametrize(("name", "package"), [("mp4", "imageio-ffmpeg"), ("c3d", "ezc3d")])
+def test_missing_packages_are_told_before_anything_is_lifted(
+    tmp_path, capsys, monkeypatch, name, package
+):
+    monkeypatch.setattr(command, "find_spec", lambda _: None)
+    source = write_alphapose(tmp_path / "results.json")
+    assert run(tmp_path, source, f"--formats=npz,{name}") == 2
+    assert f"expected the package {package}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_file_becomes_one_of_each_format_and_notes_are_told(tmp_path, capsys):
     source = write_alphapose(tmp_path / "results.json")
     assert run(tmp_path, source, "--formats=npz,csv,html") == 0
