@@ -55,6 +55,7 @@ def _model() -> ConfigDict:
             "norm": "pre",  # pre (official code) | post (paper's text)
             "dtype": "float32",  # compute: float32 | bfloat16
             "attention": "auto",  # xla | cudnn | auto
+            "temporal_layout": "native",  # native | swap; the same numbers, another order in memory
             "scan_layers": False,
             "remat": "none",  # none | layer | dots; saves memory with scan_layers
             "init": "official",  # official (normal 0.02) | fan_in

@@ -24,7 +24,13 @@ Variables = dict[str, Any]
 KEPT_INFO = ("model", "head", "task", "classes", "body", "skeleton", "fps", "normaliser", "root")
 KEPT_INFO += ("step", "trained_on", "clips")
 # How a run computes, which its weights do not depend on: files of half precision go without.
-DEPLOYED = {"dtype": "float32", "scan_layers": False, "remat": "none", "attention": "auto"}
+DEPLOYED = {
+    "dtype": "float32",
+    "scan_layers": False,
+    "remat": "none",
+    "attention": "auto",
+    "temporal_layout": "native",
+}
 TASKS = {
     "pose": "lift3d",
     "action": "action",

@@ -37,6 +37,7 @@ class Setting:
     batch: int = 1
     dtype: str = "float32"
     attention: str = "auto"
+    temporal_layout: str = "native"
     scan: bool = False
     remat: str = "none"
     accumulate: int = 1
@@ -59,6 +60,7 @@ class Setting:
             "maxlen": max(243, self.frames),
             "dtype": self.dtype,
             "attention": self.attention,
+            "temporal_layout": self.temporal_layout,
             "scan_layers": self.scan,
             "remat": self.remat,
         }
@@ -83,6 +85,7 @@ class Setting:
         """What a row says of it."""
         words = {"scan": self.scan, f"remat={self.remat}": self.remat != "none"}
         words[f"{self.accumulate} parts"] = self.accumulate > 1
+        words["swap"] = self.temporal_layout == "swap"
         how = "+".join(word for word, holds in words.items() if holds)
         return {
             "size": self.size,
@@ -102,6 +105,7 @@ def add_flags(parser: argparse.ArgumentParser, frames: int = 243, batch: int = 1
     add("--batch", type=int, default=batch, help=f"clips [{batch}]")
     add("--dtype", default="float32", choices=sorted(DTYPES), help="of computing [float32]")
     add("--attention", default="auto", choices=("auto", "xla", "cudnn"), help="back end [auto]")
+    add("--temporal_layout", default="native", choices=("native", "swap"), help="[native]")
     add("--scan", action="store_true", help="levels as one loop")
     add("--remat", default="none", choices=("none", "layer", "dots"), help="recomputes [none]")
     add("--accumulate", type=int, default=1, help="parts of a batch in training [1]")

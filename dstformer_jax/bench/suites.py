@@ -28,6 +28,8 @@ SUITES: dict[str, tuple[str, ...]] = {
         "train_step --size=full --dtype=bfloat16 --batch=16 --against=torch "
         "--torch=official,compiled --repeats=3 --steps=3",
         f"train_step --size=full {_GPU} --attention=xla {_ROUNDS}",
+        f"train_step --size=full {_GPU} --temporal_layout=swap {_ROUNDS}",
+        f"train_step --size=lite {_GPU} --temporal_layout=swap {_ROUNDS}",
         f"train_step --size=full {_GPU} --scan --remat=dots {_ROUNDS}",
         f"forward --size=lite {_GPU} {_ROUNDS}",
         "forward --size=full --dtype=bfloat16 --batch=64 --against=torch "

@@ -23,7 +23,12 @@ PARTS = ("pose", "backbone", "action", "embedding")
 FORMAT = "dstformer_jax export 1"
 # Fields of `config.model` that only change execution, as every export has them.
 PLAIN = {"dtype": "float32"}
-PLAIN_DSTFORMER = {"attention": "xla", "scan_layers": False, "remat": "none"}
+PLAIN_DSTFORMER = {
+    "attention": "xla",
+    "temporal_layout": "native",
+    "scan_layers": False,
+    "remat": "none",
+}
 UNITS = {
     "pose": "normalised, as the input's x and y",
     "backbone": "none (after tanh)",

@@ -18,6 +18,7 @@ Axis = Literal["spatial", "temporal"]
 Norm = Literal["pre", "post"]
 Init = Literal["official", "fan_in"]
 Implementation = Literal["xla", "cudnn", "auto"]
+Layout = Literal["native", "swap"]
 
 LAYER_NORM_EPSILON = 1e-6
 
@@ -34,6 +35,7 @@ class Options:
     dtype: Any = jnp.float32
     attention: Implementation = "auto"
     init: Init = "official"
+    temporal_layout: Layout = "native"
 
     def dense(self, features: int, name: str) -> nn.Dense:
         """A linear layer with this backbone's compute dtype and initialisation."""
@@ -95,19 +97,21 @@ def attend(
     axis: Axis,
     implementation: Implementation = "xla",
     dropout: Callable[[Array], Array] | None = None,
+    swapped: bool = False,
 ) -> Array:
     """Scaled dot-product attention over joints or over frames.
 
     Args:
-      query, key, value: [B, T, J, H, D].
+      query, key, value: [B, T, J, H, D], or [B, J, T, H, D] where `swapped`.
       axis: "spatial" mixes the J joints of a frame, "temporal" the T frames of a joint.
       implementation: "xla" (float32 softmax), "cudnn" (bfloat16 on NVIDIA GPUs), or "auto":
         cudnn for temporal attention where it applies. Seventeen joints fill too little of a
         flash-attention tile, so "auto" keeps spatial attention on xla.
       dropout: applied to the attention weights ("xla" only).
+      swapped: frames and joints have changed places; answers in the same order.
 
     Returns:
-      [B, T, J, H, D].
+      [B, T, J, H, D], or [B, J, T, H, D] where `swapped`.
 
     Raises:
       ValueError: "cudnn" where it cannot run.
@@ -115,12 +119,13 @@ def attend(
     if implementation == "auto":
         flash = axis == "temporal" and _cudnn_applies(query)
         implementation = "cudnn" if flash and dropout is None else "xla"
+    inner = (axis == "spatial") != swapped  # what is mixed is the second of the two axes
     if implementation == "cudnn":
         _check_cudnn(query, dropout)
-        return _flash_attention(query, key, value, axis)
+        return _flash_attention(query, key, value, inner)
     scores, mix = (
         ("btihd,btjhd->bthij", "bthij,btjhd->btihd")
-        if axis == "spatial"
+        if inner
         else ("btjhd,bsjhd->bjhts", "bjhts,bsjhd->btjhd")
     )
     scale = query.shape[-1] ** -0.5
@@ -146,11 +151,11 @@ def _check_cudnn(query: Array, dropout: Callable[[Array], Array] | None) -> None
         )
 
 
-def _flash_attention(query: Array, key: Array, value: Array, axis: Axis) -> Array:
-    """cuDNN's fused attention; it never stores the [T, T] weights."""
+def _flash_attention(query: Array, key: Array, value: Array, inner: bool) -> Array:
+    """cuDNN's fused attention; it never stores the weights [T, T] (or [J, J])."""
     fold, unfold = (
         ("b t j h d -> (b t) j h d", "(b t) j h d -> b t j h d")
-        if axis == "spatial"
+        if inner
         else ("b t j h d -> (b j) t h d", "(b j) t h d -> b t j h d")
     )
     arrays = [rearrange(x, fold) for x in (query, key, value)]
@@ -180,10 +185,14 @@ def gelu(x: Array) -> Array:
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention over one axis (paper eq. 1-3). [B, T, J, C] -> [B, T, J, C]."""
+    """Multi-head self-attention over one axis (paper eq. 1-3). [B, T, J, C] -> [B, T, J, C].
+
+    Where `swapped`, [B, J, T, C] -> [B, J, T, C].
+    """
 
     axis: Axis
     options: Options
+    swapped: bool = False
 
     @nn.compact
     def __call__(self, x: Array, deterministic: bool) -> Array:
@@ -194,7 +203,7 @@ class Attention(nn.Module):
         dropout = None
         if options.attention_dropout and not deterministic:
             dropout = nn.Dropout(options.attention_dropout, deterministic=False)
-        mixed = attend(query, key, value, self.axis, options.attention, dropout)
+        mixed = attend(query, key, value, self.axis, options.attention, dropout, self.swapped)
         mixed = rearrange(mixed, "b t j h d -> b t j (h d)")
         out = options.dense(channels, "proj")(rows(mixed)).reshape(x.shape)
         return nn.Dropout(options.dropout, deterministic=deterministic)(out)
@@ -217,7 +226,9 @@ class Mlp(nn.Module):
 class Half(nn.Module):
     """One spatial or one temporal half of a stream: attention and, where it has one, an MLP.
 
-    `drop_path` zeroes a whole residual branch of a frame, as the official code does.
+    `drop_path` zeroes a whole residual branch of a frame, as the official code does. With
+    `temporal_layout="swap"` a temporal half computes in [B, J, T, C], where the frames of a joint
+    lie together: the tokens are transposed once in and once out rather than in every product.
     """
 
     axis: Axis
@@ -226,18 +237,20 @@ class Half(nn.Module):
     with_mlp: bool = True
 
     def setup(self) -> None:
+        self.swapped = swap = self.axis == "temporal" and self.options.temporal_layout == "swap"
         self.norm_attention = self.options.layer_norm("norm_attention")
-        self.attention = Attention(self.axis, self.options)
+        self.attention = Attention(self.axis, self.options, swap)
         if self.with_mlp:
             self.norm_mlp = self.options.layer_norm("norm_mlp")
             self.mlp = Mlp(self.options)
-        self.drop = nn.Dropout(self.drop_path, broadcast_dims=(2, 3))
+        self.drop = nn.Dropout(self.drop_path, broadcast_dims=(1, 3) if swap else (2, 3))
 
     def __call__(self, x: Array, deterministic: bool) -> Array:
+        x = jnp.swapaxes(x, 1, 2) if self.swapped else x
         x = self._residual(x, self.norm_attention, self.attention, deterministic)
         if self.with_mlp:
             x = self._residual(x, self.norm_mlp, self.mlp, deterministic)
-        return x
+        return jnp.swapaxes(x, 1, 2) if self.swapped else x
 
     def _residual(
         self, x: Array, norm: nn.LayerNorm, branch: nn.Module, deterministic: bool

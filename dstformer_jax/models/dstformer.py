@@ -18,6 +18,7 @@ from dstformer_jax.models.blocks import (
     Half,
     Implementation,
     Init,
+    Layout,
     Norm,
     Options,
     Stream,
@@ -119,6 +120,8 @@ class DSTformer(nn.Module):
       norm: "pre" as the official code, "post" as the paper's text.
       dtype: compute dtype; parameters, LayerNorm statistics, softmax and fusion are float32.
       attention: see `attend`.
+      temporal_layout: "native" mixes frames where they are, "swap" transposes the tokens once for
+        a temporal half (see `Half`). The same numbers; which is faster depends on the machine.
       scan_layers: runs the levels as one `lax.scan`. Parameters stay one subtree a level.
       remat: "layer" recomputes every level in the backward pass, "dots" keeps matrix products.
       initialiser: "official" (normal 0.02), or "fan_in", which follows the width (`init` in a
@@ -140,6 +143,7 @@ class DSTformer(nn.Module):
     norm: Norm = "pre"
     dtype: Any = jnp.float32
     attention: Implementation = "auto"
+    temporal_layout: Layout = "native"
     scan_layers: bool = False
     remat: Remat = "none"
     initialiser: Init = "official"
@@ -158,6 +162,7 @@ class DSTformer(nn.Module):
             self.dtype,
             self.attention,
             self.initialiser,
+            self.temporal_layout,
         )
         embedding = embedding_initialiser(self.initialiser)
         self.joints_embed = options.dense(self.dim_feat, "joints_embed")
@@ -240,6 +245,7 @@ class DSTformer(nn.Module):
             ("initialiser", Init),
             ("remat", Remat),
             ("attention", Implementation),
+            ("temporal_layout", Layout),
         ):
             got, expected = getattr(self, field), get_args(choices)
             if got not in expected:

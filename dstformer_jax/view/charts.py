@@ -53,8 +53,14 @@ def lines(
     axes.set_xlabel(x_label, fontsize=11)
     axes.set_ylabel(y_label, fontsize=11)
     axes.set_title(title, fontsize=12)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=10)
+    columns = _columns([*series, *(levels or {})])
+    figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=10)
     return _save(figure, path)
+
+
+def _columns(names: Sequence[str]) -> int:
+    """Columns of a legend that fit below a chart: about 88 letters a line, seven of them a sign."""
+    return min(3, max(1, 88 // (max(map(len, names), default=0) + 7)))
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ STANDARD = {  # what a config starts with (configs/common.py)
     "design": "adaptive",
     "norm": "pre",
     "attention": "auto",
+    "temporal_layout": "native",
     "scan_layers": False,
     "remat": "none",
     "init": "official",

@@ -36,10 +36,19 @@ def random_variables(module, x: np.ndarray):
     return jax.tree.map(lambda leaf: rng.normal(0, 0.5, leaf.shape).astype(np.float32), shapes)
 
 
+def swap(x):
+    """Frames and joints change places."""
+    return x.swapaxes(1, 2)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
 @pytest.mark.parametrize("axis", ["spatial", "temporal"])
-def test_attention_equals_numpy(axis):
+def test_attention_equals_numpy(axis, swapped):
     query, key, value = (tokens(3, 2, 4, 3, 2, 5)[i] for i in range(3))
-    mixed = attend(query, key, value, axis)
+    if swapped:
+        mixed = swap(attend(*map(swap, (query, key, value)), axis, swapped=True))
+    else:
+        mixed = attend(query, key, value, axis)
     index = (slice(None), 2) if axis == "spatial" else (slice(None), slice(None), 1)
     q, k, v = (x[index] for x in (query, key, value))  # [B, N, H, D] of one frame or one joint
     logits = np.einsum("bnhd,bmhd->bhnm", q, k) / np.sqrt(5)
@@ -57,12 +66,13 @@ def test_cudnn_attention_says_where_it_runs():
 
 
 @pytest.mark.skipif(jax.default_backend() != "gpu", reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("swapped", [False, True])
 @pytest.mark.parametrize("axis", ["spatial", "temporal"])
-def test_cudnn_attention_agrees(axis):
+def test_cudnn_attention_agrees(axis, swapped):
     query, key, value = (tokens(3, 2, 9, 17, 2, 16)[i].astype(jnp.bfloat16) for i in range(3))
 
     def loss(implementation, *arrays):
-        mixed = attend(*arrays, axis, implementation).astype(jnp.float32)
+        mixed = attend(*arrays, axis, implementation, swapped=swapped).astype(jnp.float32)
         return (mixed * tokens(*mixed.shape)).sum(), mixed
 
     differentiate = jax.jit(jax.grad(loss, argnums=(1, 2, 3), has_aux=True), static_argnums=0)

@@ -201,6 +201,8 @@ class TestExecution:
             {"scan_layers": True, "remat": "layer"},
             {"scan_layers": True, "remat": "dots"},
             {"remat": "layer"},
+            {"temporal_layout": "swap"},
+            {"temporal_layout": "swap", "scan_layers": True, "remat": "layer"},
         ],
         ids=str,
     )
@@ -218,6 +220,18 @@ class TestExecution:
     )
     def test_parameters_have_one_subtree_a_level(self, options):
         assert shapes(build_network({**TINY, **options})) == shapes(build_network(TINY))
+
+    def test_temporal_layouts_drop_the_same_paths(self):
+        params, motion, _, _ = plain()
+        poses = []
+        for layout in ("native", "swap"):
+            network = build_network({**TINY, "drop_path": 0.5, "temporal_layout": layout})
+            apply = quick(network.apply, static_argnums=2)
+            rngs = {"dropout": jax.random.key(0)}
+            poses.append(apply({"params": params}, motion, False, rngs=rngs)["pose"])
+        np.testing.assert_allclose(poses[0], poses[1], rtol=0, atol=2e-6)
+        whole = quick(build_network(TINY).apply)({"params": params}, motion)["pose"]
+        assert np.abs(whole - poses[0]).max() > 1e-3
 
     def test_remat_without_scan_warns(self):
         with pytest.warns(UserWarning, match="scan_layers"):
