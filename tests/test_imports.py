@@ -74,6 +74,29 @@ def test_the_order_is_told_apart(module, line, wrong):
     assert bool(against_the_order(Path(module), line)) == wrong
 
 
+# What a start would pay for and never use.
+UNUSED = {
+    "import dstformer_jax.lift.__main__, dstformer_jax.lift.stream": "optax orbax scipy torch",
+    "from dstformer_jax.training import logs; logs.Log(sys.argv[1], 0, 1)": "torch tensorflow",
+}
+
+
+@pytest.mark.parametrize("code", UNUSED, ids=["lift", "log"])
+def test_nothing_is_imported_for_nothing(tmp_path, code):
+    ask = "print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; {code}; {ask}", tmp_path],
+        cwd=ROOT,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = set(done.stdout.split())
+    assert "jax" in imported
+    assert imported.isdisjoint(UNUSED[code].split())
+
+
 TRAIN = '''
 import importlib.util
 import sys

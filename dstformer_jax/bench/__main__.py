@@ -32,6 +32,7 @@ SUBJECTS = {
     "pipeline": Subject("pipeline", "run", "input pipeline: clips per CPU-second"),
     "lift": Subject("lift", "run", "keypoints to 3D: frames a second, time to the first"),
     "compile": Subject("compile", "run", "time to trace and to compile the programs"),
+    "startup": Subject("startup", "run", "time from a command to its first step, file or answer"),
     "memory": Subject("memory", "run", "memory that the compiled train step plans; runs nothing"),
 }
 SUBJECTS["data"] = SUBJECTS["pipeline"]  # its older name

@@ -18,11 +18,15 @@ from dstformer_jax.data.corrupt import SHIPPED, NoiseTable
 from dstformer_jax.data.plan import Plan
 from dstformer_jax.data.sources import Source, SourceData
 from dstformer_jax.models.network import Network, build_network, example, variable_shapes
-from dstformer_jax.tasks import TASKS
+from dstformer_jax.tasks.action import Action
+from dstformer_jax.tasks.lift3d import Lift3D
+from dstformer_jax.tasks.mesh import Mesh
+from dstformer_jax.tasks.oneshot import OneShot
 from dstformer_jax.training import optim
 from dstformer_jax.training.evaluate import check_groups
 
 Config = Mapping[str, Any]
+TASKS = {"lift3d": Lift3D, "action": Action, "oneshot": OneShot, "mesh": Mesh}
 NEEDED = ("data", "epochs", "eval", "model", "optim", "seed", "sources", "task", "weights")
 
 

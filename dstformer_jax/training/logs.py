@@ -5,7 +5,7 @@ import datetime
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -155,10 +155,24 @@ def _number(value: float) -> float | int | str:
 def _tensorboard(workdir: Path, step: int) -> Any:
     """A TensorBoard writer, or None where tensorboardX is not installed."""
     try:
-        from tensorboardX import SummaryWriter
+        with hidden("torch"):  # imported there only to know its tensors: a second of every start
+            from tensorboardX import SummaryWriter
     except ImportError:
         return None
     return SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+
+
+@contextlib.contextmanager
+def hidden(package: str) -> Iterator[None]:
+    """Imports inside find no `package`, unless it is imported already."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # pyright: ignore[reportArgumentType]
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 class Speed:

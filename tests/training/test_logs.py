@@ -2,6 +2,7 @@
 
 import json
 import time
+from importlib import import_module
 
 import jax
 import pytest
@@ -23,6 +24,17 @@ def test_lines_are_json_whatever_the_values(tmp_path):
     line = json.loads((tmp_path / logs.METRICS).read_text())
     assert line == {"step": 3, "loss": 0.123457, "epoch": 1, "bad": "nan", "far": "-inf"}
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_a_package_is_hidden_for_a_while(tmp_path, monkeypatch):
+    (tmp_path / "heavy_package.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    with logs.hidden("heavy_package"), pytest.raises(ImportError):
+        import_module("heavy_package")
+    heavy = import_module("heavy_package")
+    with logs.hidden("heavy_package"):  # what is there stays
+        assert import_module("heavy_package") is heavy
+    assert import_module("heavy_package") is heavy
 
 
 def test_a_second_process_writes_nothing(tmp_path, capsys):

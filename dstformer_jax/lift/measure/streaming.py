@@ -1,16 +1,13 @@
 """Frame by frame: error and jitter against the look-ahead, latency, time to the first answer."""
 
 import argparse
-import os
-import subprocess
-import sys
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from dstformer_jax.bench import startup
 from dstformer_jax.body.skeleton import COCO17
 from dstformer_jax.lift.lifter import Lifter
 from dstformer_jax.lift.measure import people
@@ -162,25 +159,9 @@ def _latency_row(name: str, wall: np.ndarray, cpu: np.ndarray) -> Row:
 
 def starts(weights: Path, frames: int) -> list[Row]:
     """Seconds from the start of `lift.stream` to its first answer, its programs cached or not."""
-    line = '{"frame": 0, "keypoints": %s}\n' % [[x, 2 * x % 17, 1] for x in range(17)]
-    command = [sys.executable, "-m", "dstformer_jax.lift.stream", "--weights", str(weights)]
-    rows = []
-    with tempfile.TemporaryDirectory() as cache:
-        settings = {
-            "JAX_COMPILATION_CACHE_DIR": cache,
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        }
-        for name in ("nothing cached", "compiled programs cached"):
-            begin = time.perf_counter()
-            done = subprocess.run(
-                [*command, "--frames", str(frames)],
-                input=line,
-                env={**os.environ, **settings},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode or '"joints"' not in done.stdout:
-                raise ValueError(f"got no answer from lift.stream: {done.stderr[-500:]}")
-            rows.append({"cache": name, "seconds": f"{time.perf_counter() - begin:.1f}"})
-    return rows
+    options = ("--weights", str(weights.absolute()), "--frames", str(frames))
+    names = {"empty": "nothing cached", "filled": "compiled programs cached"}
+    return [
+        {"cache": names[row["cache"]], "seconds": f"{row['seconds']:.1f}"}
+        for row in startup.measure("stream", startup.stream_start(Path(), *options), repeats=1)
+    ]
