@@ -2,7 +2,7 @@
 
 python -m dstformer_jax.bench forward --size=full --against=torch --json=FILE
 python -m dstformer_jax.bench --suite=h200 --json=FILE
-python -m dstformer_jax.bench table FILE...
+python -m dstformer_jax.bench table FILE... [--readme] [--write PAGE...]
 """
 
 import argparse
@@ -13,9 +13,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dstformer_jax.bench import process, suites
-from dstformer_jax.bench.markdown import tables
+from dstformer_jax.bench import markdown, process, suites
 from dstformer_jax.bench.report import Rows, machine, result, table, versions, write
+from dstformer_jax.bench.short import short
 
 
 class Subject(NamedTuple):
@@ -125,8 +125,24 @@ def _table(arguments: list[str]) -> int:
         prog="python -m dstformer_jax.bench table",
         description="Markdown tables of measurements that --json wrote.",
     )
-    parser.add_argument("files", nargs="+", metavar="FILE")
-    print("\n".join(tables(parser.parse_args(arguments).files)))
+    add = parser.add_argument
+    add("files", nargs="+", metavar="FILE")
+    add("--readme", action="store_true", help="the short table instead")
+    add(
+        "--write",
+        nargs="+",
+        default=[],
+        metavar="PAGE",
+        help="prints nothing and makes the tables of these pages anew, which stand between "
+        "<!-- bench: SUBJECT --> (or `short`, the table of --readme) and <!-- end -->",
+    )
+    flags = parser.parse_args(arguments)
+    results = markdown.read_all(flags.files)
+    parts = {"short": short(results), **markdown.sections(results)}
+    for page in map(Path, flags.write):
+        page.write_text(markdown.fill(page.read_text(), parts))
+    if not flags.write:
+        print("\n".join(parts["short"] if flags.readme else markdown.tables(flags.files)))
     return 0
 
 

@@ -1,7 +1,8 @@
 """Markdown tables of measurements, from the JSON files that `--json` wrote."""
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,57 @@ from dstformer_jax.bench.report import markdown
 # What a page shows of these subjects' rows, and under which heading; others are shown whole.
 _SPEED = ("size", "T", "batch", "dtype", "arm", "time (lowest to highest)", "GFLOP/s", "ceiling")
 _SPEED += ("share of its ceiling", "times ours (range)")
+PLACE = re.compile(r"<!-- bench: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
-def tables(paths: Sequence[str | Path]) -> Iterator[str]:
+def tables(paths: Iterable[str | Path]) -> Iterator[str]:
     """Lines of one section a kind of measurement, all files together.
 
     Raises:
       ValueError: a file that `--json` did not write.
     """
-    results = [each for path in paths for each in read(path)]
-    kinds = sorted({each["subject"] for each in results if "rows" in each})
-    for kind in kinds:
-        chosen = [each for each in results if each.get("subject") == kind]
-        yield from _section(kind, chosen)
+    results = read_all(paths)
+    for kind, lines in sections(results).items():
+        yield from (f"### {kind}", "", *lines, "")
     for each in results:
         if "error" in each:
             yield f"Not measured: `{each['command']}`: {each['error']}."
+
+
+def read_all(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
+    """The measurements of all files, which are taken in the order of their names."""
+    return [each for path in sorted(map(str, paths)) for each in read(path)]
+
+
+def sections(results: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    """Kind of measurement -> lines of its tables and where they come from."""
+    kinds = sorted({each["subject"] for each in results if "rows" in each})
+    return {
+        kind: list(_section(kind, [each for each in results if each.get("subject") == kind]))
+        for kind in kinds
+    }
+
+
+def fill(page: str, parts: Mapping[str, Sequence[str]]) -> str:
+    """A page with its tables made anew: what stands between `<!-- bench: NAME -->` and the end.
+
+    Args:
+      page: text of a Markdown file.
+      parts: name -> lines.
+
+    Raises:
+      ValueError: no such place in the page, or one that has no table.
+    """
+
+    def made(found: re.Match[str]) -> str:
+        if found[1] not in parts:
+            raise ValueError(f"got a page with {found[1]!r}, expected some of {sorted(parts)}")
+        return "\n".join([f"<!-- bench: {found[1]} -->", "", *parts[found[1]], "", "<!-- end -->"])
+
+    filled, count = PLACE.subn(made, page)
+    if not count:
+        raise ValueError("got a page without a table, expected <!-- bench: NAME --> <!-- end -->")
+    return filled
 
 
 def read(path: str | Path) -> list[dict[str, Any]]:
@@ -42,20 +78,17 @@ def read(path: str | Path) -> list[dict[str, Any]]:
 
 
 def _section(kind: str, results: list[dict[str, Any]]) -> Iterator[str]:
-    yield f"### {kind}"
-    yield ""
     rows = [row for each in results for row in each["rows"]]
     if kind in ("forward", "train_step"):
         yield from markdown(_SPEED, (_speed(row) for row in rows))
+        yield ""
     else:  # rows of one subject have equal keys, unless the command changed between the files
         for _, group in groupby(rows, key=lambda row: tuple(row)):
             same = list(group)
             yield from markdown(list(same[0]), ([str(v) for v in row.values()] for row in same))
             yield ""
-    yield ""
     for each in results:
         yield f"- {_origin(each)}"
-    yield ""
 
 
 def _speed(row: dict[str, Any]) -> list[str]:
