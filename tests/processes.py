@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 
 from dstformer_jax import main
 from dstformer_jax.data.bank import write_bank
@@ -99,6 +100,17 @@ def parameters(workdir: Path) -> dict:
     return checkpoint.restore_params(workdir, STEPS)[0]["params"]
 
 
+def assert_trained_as(workdir: Path, whole: Path) -> None:
+    """The weights and results of one undisturbed process, up to the order of sums."""
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3),
+        parameters(workdir)["head"],
+        parameters(whole)["head"],
+    )
+    results = [checkpoint.restore_params(path, STEPS)[1]["results"] for path in (workdir, whole)]
+    assert results[0] == pytest.approx(results[1], rel=1e-3)
+
+
 def free_address() -> str:
     """host:port where nobody listens."""
     with socket.socket() as probe:
@@ -106,10 +118,12 @@ def free_address() -> str:
         return f"localhost:{probe.getsockname()[1]}"
 
 
-def start_together(start: Start, workdir: Path, count: int) -> list[subprocess.Popen[str]]:
+def start_together(
+    start: Start, workdir: Path, count: int, *flags: str
+) -> list[subprocess.Popen[str]]:
     """So many processes that train as one, each with one device."""
     env = {"JAX_COORDINATOR_ADDRESS": free_address(), "JAX_NUM_PROCESSES": str(count)}
-    return [start(workdir, 1, **env, JAX_PROCESS_ID=str(index)) for index in range(count)]
+    return [start(workdir, 1, *flags, **env, JAX_PROCESS_ID=str(index)) for index in range(count)]
 
 
 def train_here(config: Path, workdir: Path) -> None:

@@ -15,7 +15,7 @@ PART = "state"  # the folder that is summed; the others are JSON, which tells by
 
 def write_sums(folder: Path) -> None:
     """Writes the CRC-32 of every file of the state of a step that is about to be complete."""
-    sums = {path.relative_to(folder).as_posix(): crc(path) for path in _files(folder)}
+    sums = {path.relative_to(folder).as_posix(): crc(path) for path in files(folder)}
     (folder / FILE).write_text(json.dumps(sums, indent=0))
 
 
@@ -35,5 +35,6 @@ def damage(folder: Path) -> str:
     return ""
 
 
-def _files(folder: Path) -> list[Path]:
+def files(folder: Path) -> list[Path]:
+    """All files of the state of a step, whichever process wrote them."""
     return sorted(path for path in (folder / PART).rglob("*") if path.is_file())

@@ -7,27 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jax
-import numpy as np
 import processes
 import pytest
-from processes import ROOT, environment, finish, free_address, parameters, start_together
+from processes import ROOT, assert_trained_as, environment, finish, free_address, start_together
 from processes import wait_for_step as wait_for
 
 from dstformer_jax.training import checkpoint
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
-
-
-def assert_trained_as(workdir: Path, whole: Path) -> None:
-    """The weights and results of one undisturbed process, up to the order of sums."""
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3),
-        parameters(workdir)["head"],
-        parameters(whole)["head"],
-    )
-    results = [checkpoint.restore_params(path, 50)[1]["results"] for path in (workdir, whole)]
-    assert results[0] == pytest.approx(results[1], rel=1e-3)
 
 
 def test_two_processes_train_as_one_stop_together_and_four_go_on(start, whole, tmp_path):
