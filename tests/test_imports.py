@@ -78,10 +78,11 @@ def test_the_order_is_told_apart(module, line, wrong):
 UNUSED = {
     "import dstformer_jax.lift.__main__, dstformer_jax.lift.stream": "optax orbax scipy torch",
     "from dstformer_jax.training import logs; logs.Log(sys.argv[1], 0, 1)": "torch tensorflow",
+    "import jax; from dstformer_jax.data._tf import tf": "torch keras tf_keras",
 }
 
 
-@pytest.mark.parametrize("code", UNUSED, ids=["lift", "log"])
+@pytest.mark.parametrize("code", UNUSED, ids=["lift", "log", "tensorflow"])
 def test_nothing_is_imported_for_nothing(tmp_path, code):
     ask = "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     done = subprocess.run(
