@@ -182,9 +182,11 @@ def once(start: Start, cache: Path, *options: str) -> Once:
             text=True,
         ) as process:
             assert process.stdout is not None
-            came = any(re.match(start.line, line) for line in process.stdout)
-            seconds = time.perf_counter() - began
-            process.kill()
+            try:
+                came = any(re.match(start.line, line) for line in process.stdout)
+                seconds = time.perf_counter() - began
+            finally:
+                process.kill()
         errors.seek(0)
         told = errors.read()
     if not came:
