@@ -74,11 +74,12 @@ def _memory(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _starts(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
-    """The time with compiled programs kept from the last start, and without."""
+    """With compiled programs kept from the last start, and without; on one core it is the time."""
     for command, group in groupby(rows, key=lambda row: row["command"]):
         caches = {row["cache"]: row for row in group}
-        told = f"{caches['filled']['seconds']:g} s ({caches['empty']['seconds']:g} s at first)"
-        yield [f"`{command}`, from the start to the {caches['filled']['until']}", told, "", ""]
+        told = f"{caches['filled']['cpu_s']:g} s ({caches['empty']['cpu_s']:g} s at first)"
+        event = caches["filled"]["until"]
+        yield [f"`{command}`, from the start to the {event}, processor time", told, "", ""]
 
 
 def _clips(row: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ def savitzky_golay(values: np.ndarray, window: int = 9, order: int = 2) -> np.nd
     fitting = min(window, len(values) - 1 + len(values) % 2)
     if fitting <= order:
         return values
-    # In numpy, because importing scipy.signal takes a second or two, of every start of `lift`.
+    # In numpy, because importing scipy.signal takes a second of every start of `lift`.
     powers = np.vander(np.arange(fitting) - fitting // 2, order + 1).astype(np.float64)
     fit = powers @ np.linalg.pinv(powers)  # [frame of the window, weights of the window's frames]
     half, inside = fitting // 2, len(values) - fitting + 1

@@ -93,8 +93,8 @@ def test_the_short_table_says_what_the_rows_say():
     ]
     start = {"command": "lift", "until": "first file"}
     starts = [
-        {**start, "cache": "empty", "seconds": 9.5},
-        {**start, "cache": "filled", "seconds": 4},
+        {**start, "cache": "empty", "cpu_s": 9.5},
+        {**start, "cache": "filled", "cpu_s": 4},
     ]
     lines = short(
         [
@@ -115,7 +115,7 @@ def test_the_short_table_says_what_the_rows_say():
         "| 1.5 (1.25 to 2) |",
         f"| {planned}, temporary | 1.25 GB instead of 5 GB |  |  |",
         f"| {planned}, planned peak | 2 GB |  |  |",
-        "| `lift`, from the start to the first file | 4 s (9.5 s at first) |  |  |",
+        "| `lift`, from the start to the first file, processor time | 4 s (9.5 s at first) |  |  |",
         "",
         "a processor; beside PyTorch one pinned thread of each; 2026-01-02 to 2026-01-05, "
         "commits abc, def.",
