@@ -26,15 +26,9 @@ def savitzky_golay(values: np.ndarray, window: int = 9, order: int = 2) -> np.nd
     fitting = min(window, len(values) - 1 + len(values) % 2)
     if fitting <= order:
         return values
-    # In numpy, because importing scipy.signal takes a second of every start of `lift`.
-    powers = np.vander(np.arange(fitting) - fitting // 2, order + 1).astype(np.float64)
-    fit = powers @ np.linalg.pinv(powers)  # [frame of the window, weights of the window's frames]
-    half, inside = fitting // 2, len(values) - fitting + 1
-    middle = sum(weight * values[k : k + inside] for k, weight in enumerate(fit[half]))
-    first = np.tensordot(fit[:half], values[:fitting], axes=1)
-    last = np.tensordot(fit[half + 1 :], values[-fitting:], axes=1)
-    smooth = np.concatenate([first, middle, last])
-    return smooth.astype(np.float32) if values.dtype == np.float32 else smooth
+    from scipy.signal import savgol_filter  # slow to import
+
+    return np.asarray(savgol_filter(values, fitting, order, axis=0, mode="interp"))
 
 
 def one_euro(

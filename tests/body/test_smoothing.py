@@ -22,21 +22,6 @@ def test_the_middle_of_a_window_is_its_least_squares_fit():
     np.testing.assert_allclose(savitzky_golay(values, 9, 2)[14], fit[0], atol=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("frames", "window", "order"), [(9, 9, 2), (40, 9, 2), (31, 7, 1), (6, 9, 3)]
-)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_savitzky_golay_is_that_of_scipy(frames, window, order, dtype):
-    from scipy.signal import savgol_filter
-
-    values = np.random.default_rng(1).normal(size=(frames, 2, 3)).astype(dtype)
-    fitting = min(window, frames - 1 + frames % 2)
-    want = np.asarray(savgol_filter(values, fitting, order, axis=0, mode="interp"))
-    got = savitzky_golay(values, window, order)
-    assert got.dtype == want.dtype == dtype
-    np.testing.assert_allclose(got, want, atol=1e-12 if dtype == np.float64 else 1e-5)
-
-
 def euro_of_one_number(values: list[float], fps: float, cutoff: float, beta: float) -> list[float]:
     """Written from the paper's algorithm 1 and 2."""
 
