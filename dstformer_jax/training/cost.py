@@ -12,7 +12,7 @@ from dstformer_jax.models.backbones import forward_flops
 from dstformer_jax.training import parallel
 from dstformer_jax.training.experiment import Experiment, initial_variables
 from dstformer_jax.training.state import abstract_state, new_state
-from dstformer_jax.training.step import Steps
+from dstformer_jax.training.step import Steps, compiled
 
 LONGEST = 20.0  # seconds; a step that should take longer is not timed
 EFFICIENCY = 0.35  # share of the rate of matrix products that such a step is assumed to reach
@@ -49,8 +49,8 @@ def step_cost(experiment: Experiment, backend: parallel.Jit, data: SourceData) -
     steps = Steps(experiment, backend)
     placed = steps.place(data.source, steps.example(data))
     lowered = steps.lower(data.source, abstract_state(experiment, backend), placed)
-    compiled = lowered.compile()
-    plan = compiled.memory_analysis()
+    program = compiled(lowered, experiment)
+    plan = program.memory_analysis()
     memory = (
         plan.argument_size_in_bytes
         + plan.temp_size_in_bytes
@@ -61,7 +61,7 @@ def step_cost(experiment: Experiment, backend: parallel.Jit, data: SourceData) -
     if seconds > LONGEST:
         return StepCost(memory, seconds, measured=False)
     state = new_state(experiment, backend, initial_variables(experiment))
-    return StepCost(memory, _time(compiled, state, placed), measured=True)
+    return StepCost(memory, _time(program, state, placed), measured=True)
 
 
 def step_flops(experiment: Experiment, data: SourceData) -> float:

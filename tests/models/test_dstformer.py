@@ -226,9 +226,8 @@ class TestExecution:
         poses = []
         for layout in ("native", "swap"):
             network = build_network({**TINY, "drop_path": 0.5, "temporal_layout": layout})
-            apply = quick(network.apply, static_argnums=2)
-            rngs = {"dropout": jax.random.key(0)}
-            poses.append(apply({"params": params}, motion, False, rngs=rngs)["pose"])
+            apply = quick(partial(network.apply, train=True, rngs={"dropout": jax.random.key(0)}))
+            poses.append(apply({"params": params}, motion)["pose"])
         np.testing.assert_allclose(poses[0], poses[1], rtol=0, atol=2e-6)
         whole = quick(build_network(TINY).apply)({"params": params}, motion)["pose"]
         assert np.abs(whole - poses[0]).max() > 1e-3
