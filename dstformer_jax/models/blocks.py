@@ -198,7 +198,8 @@ class Attention(nn.Module):
     def __call__(self, x: Array, deterministic: bool) -> Array:
         options, channels = self.options, x.shape[-1]
         heads, size = options.num_heads, channels // options.num_heads
-        qkv = options.dense(3 * heads * size, "qkv")(rows(x)).reshape(*x.shape[:-1], -1)
+        width = 3 * heads * size
+        qkv = options.dense(width, "qkv")(rows(x)).reshape(*x.shape[:-1], width)
         query, key, value = rearrange(qkv, "b t j (three h d) -> three b t j h d", three=3, h=heads)
         dropout = None
         if options.attention_dropout and not deterministic:
