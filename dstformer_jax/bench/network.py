@@ -166,9 +166,14 @@ def lower_step(setting: Setting) -> Any:
     return backend.compile_step(step).lower(abstract_state(trial, backend), shapes)
 
 
+def compile_lowered(setting: Setting, lowered: Any) -> Any:
+    """A lowered train step, compiled as training does."""
+    return compiled(lowered, experiment(setting))
+
+
 def compile_step(setting: Setting) -> Any:
     """The train step, compiled as training does."""
-    return compiled(lower_step(setting), experiment(setting))
+    return compile_lowered(setting, lower_step(setting))
 
 
 def weights(setting: Setting) -> dict[str, Any]:
