@@ -76,6 +76,8 @@ def _module(subject: Subject) -> Any:
 def _measure(flags: argparse.Namespace, arguments: list[str]) -> int:
     """One subject, in a process that is set up for it."""
     _check_json(flags.json)
+    if getattr(flags, "against", None):
+        process.share_accelerator()
     threads, allocator = _threads(flags), getattr(flags, "allocator", "system")
     if not process.settled(threads, allocator):
         return process.again(arguments, threads, allocator)

@@ -1,6 +1,7 @@
 """Timing in turns, our programs beside PyTorch's, and the rows that they become."""
 
 import json
+import os
 import subprocess
 from types import SimpleNamespace
 
@@ -152,6 +153,34 @@ def test_what_a_process_needs_is_set_and_other_xla_flags_stay():
     assert wanted(names, threads=1, allocator="hugepages") == names  # a child needs no child
     assert wanted({}, threads=0, allocator="system") == {}
     assert settled(threads=0, allocator="system")
+
+
+@pytest.mark.parametrize(("users", "found"), [(None, "false"), ("true", "true")])
+def test_the_other_engine_gets_memory_of_a_gpu(monkeypatch, users, found):
+    """JAX alone may take all; beside PyTorch not, unless the user says so."""
+    name = process.PREALLOCATE
+    given = {key: value for key, value in os.environ.items() if key != name}
+    given |= {name: users} if users else {}
+    monkeypatch.setattr(os, "environ", given)
+    ended = subprocess.CompletedProcess([], 0)
+    monkeypatch.setattr(process.subprocess, "run", lambda *_, **__: ended)
+    assert main(["forward", *FLAGS, "--threads=1"]) == 0
+    assert given.get(name) == users
+    assert main(["forward", *FLAGS, "--threads=1", "--against=torch"]) == 0
+    assert given[name] == found
+
+
+def test_official_is_float32_whatever_the_type_of_the_others(torch_side, variables):
+    """`eager` in bfloat16 answers otherwise; `official` to the last bit as in float32."""
+    motion = network.random_batch(TINY)["motion"]
+
+    def answer(way, dtype):
+        module = twin(torch_side, variables, way)
+        return torch_side.forward(module, motion, way, dtype)().float().numpy()
+
+    exact = answer("eager", "float32")
+    np.testing.assert_array_equal(answer("official", "bfloat16"), exact)
+    assert np.abs(answer("eager", "bfloat16") - exact).max() > 1e-5
 
 
 def test_a_child_is_pinned_to_one_core(monkeypatch):
