@@ -127,8 +127,8 @@ def _table(arguments: list[str]) -> int:
         prog="python -m dstformer_jax.bench table",
         description="Markdown tables of measurements that --json wrote.",
     )
-    add = parser.add_argument
-    add("files", nargs="+", metavar="FILE")
+    parser.add_argument("files", nargs="+", metavar="FILE")
+    add = parser.add_mutually_exclusive_group().add_argument
     add("--readme", action="store_true", help="the short table instead")
     add(
         "--write",
@@ -141,8 +141,9 @@ def _table(arguments: list[str]) -> int:
     flags = parser.parse_args(arguments)
     results = markdown.read_all(flags.files)
     parts = {"short": short(results), **markdown.sections(results)}
-    for page in map(Path, flags.write):
-        page.write_text(markdown.fill(page.read_text(), parts))
+    pages = {page: markdown.fill(page, Path(page).read_text(), parts) for page in flags.write}
+    for page, text in pages.items():  # all of them, or none
+        Path(page).write_text(text)
     if not flags.write:
         print("\n".join(parts["short"] if flags.readme else markdown.tables(flags.files)))
     return 0

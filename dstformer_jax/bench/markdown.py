@@ -43,25 +43,28 @@ def sections(results: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
     }
 
 
-def fill(page: str, parts: Mapping[str, Sequence[str]]) -> str:
+def fill(name: str, page: str, parts: Mapping[str, Sequence[str]]) -> str:
     """A page with its tables made anew: what stands between `<!-- bench: NAME -->` and the end.
 
     Args:
+      name: of the page, for errors.
       page: text of a Markdown file.
       parts: name -> lines.
 
     Raises:
-      ValueError: no such place in the page, or one that has no table.
+      ValueError: no such place in the page, one that has no table, or one without its end.
     """
 
     def made(found: re.Match[str]) -> str:
         if found[1] not in parts:
-            raise ValueError(f"got a page with {found[1]!r}, expected some of {sorted(parts)}")
+            raise ValueError(f"{name}: got a table {found[1]!r}, expected some of {sorted(parts)}")
+        if "<!-- bench:" in found[0][1:]:  # it would take the text up to the next table with it
+            raise ValueError(f"{name}: got {found[1]!r} without an end, expected <!-- end -->")
         return "\n".join([f"<!-- bench: {found[1]} -->", "", *parts[found[1]], "", "<!-- end -->"])
 
     filled, count = PLACE.subn(made, page)
     if not count:
-        raise ValueError("got a page without a table, expected <!-- bench: NAME --> <!-- end -->")
+        raise ValueError(f"{name}: got no table, expected <!-- bench: NAME --> and <!-- end -->")
     return filled
 
 

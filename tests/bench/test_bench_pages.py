@@ -56,12 +56,18 @@ def test_only_what_stands_between_the_markers_is_replaced():
     want = (
         "a\n<!-- bench: x -->\n\n1\n2\n\n<!-- end -->\nb\n<!-- bench: y -->\n\n3\n\n<!-- end -->\n"
     )
-    assert fill(page, {"x": ["1", "2"], "y": ["3"]}) == want
-    assert fill(want, {"x": ["1", "2"], "y": ["3"]}) == want
-    with pytest.raises(ValueError, match="got a page with 'x', expected some of"):
-        fill(page, {"y": ["3"]})
-    with pytest.raises(ValueError, match="without a table"):
-        fill("nothing", {"x": ["1"]})
+    assert fill("a.md", page, {"x": ["1", "2"], "y": ["3"]}) == want
+    assert fill("a.md", want, {"x": ["1", "2"], "y": ["3"]}) == want
+    with pytest.raises(ValueError, match=r"a\.md: got a table 'x', expected some of"):
+        fill("a.md", page, {"y": ["3"]})
+    with pytest.raises(ValueError, match=r"a\.md: got no table"):
+        fill("a.md", "nothing", {"x": ["1"]})
+
+
+def test_a_place_without_its_end_does_not_take_the_next_one_with_it():
+    page = "<!-- bench: x -->\nold\nprose\n<!-- bench: y -->\n<!-- end -->\n"
+    with pytest.raises(ValueError, match=r"a\.md: got 'x' without an end"):
+        fill("a.md", page, {"x": ["1"], "y": ["2"]})
 
 
 def speed(subject: str, ours: float, theirs: float, **other: str) -> dict:
@@ -141,3 +147,18 @@ def test_a_page_that_asks_for_what_is_not_there_stays(tmp_path, capsys):
     assert main(["table", str(out), "--write", str(page)]) == 2
     assert "'absent'" in capsys.readouterr().err
     assert page.read_text() == "<!-- bench: absent -->\n<!-- end -->\n"
+
+
+def test_pages_are_written_together_or_not_at_all(tmp_path, capsys):
+    good, bad = tmp_path / "good.md", tmp_path / "bad.md"
+    good.write_text("<!-- bench: short -->\n<!-- end -->\n")
+    bad.write_text("prose")
+    assert main(["table", *FILES, "--write", str(good), str(bad)]) == 2
+    assert f"{bad}: got no table" in capsys.readouterr().err
+    assert good.read_text() == "<!-- bench: short -->\n<!-- end -->\n"
+
+
+def test_readme_is_not_silently_dropped_beside_write(capsys):
+    with pytest.raises(SystemExit):
+        main(["table", *FILES, "--readme", "--write", "x.md"])
+    assert "not allowed with" in capsys.readouterr().err
