@@ -161,13 +161,15 @@ def compiled(lowered: Any, experiment: Experiment) -> Any:
 @cache
 def _memory_first() -> dict[str, str]:
     """The option of XLA:CPU, and nothing elsewhere or where this version does not know it."""
+    if jax.default_backend() != "cpu":
+        return {}
     options = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
     trial: Any = jax.jit(lambda: 0).lower()
     try:
         trial.compile(compiler_options=options)
     except jax.errors.JaxRuntimeError:
         return {}
-    return options if jax.default_backend() == "cpu" else {}
+    return options
 
 
 class Steps:
