@@ -177,7 +177,7 @@ def gelu(x: Array) -> Array:
     """Exact GELU, x Phi(x); in float32 by erf, as PyTorch computes it.
 
     `jax.nn.gelu` is by erfc, which half precision needs in the tail, and which takes 2.5 times as
-    long on a CPU (3e-7 from float64 here, against 6e-7 by erf).
+    long on a CPU. Between -8 and 8 it is within 4e-7 of float64, this within 1.1e-6.
     """
     if x.dtype != jnp.float32:
         return jax.nn.gelu(x, approximate=False)

@@ -41,7 +41,7 @@ class StepCost:
 
     memory: int  # bytes, as the compiler plans them
     seconds: float
-    measured: bool  # else from the rate of matrix products and ASSUMED_EFFICIENCY
+    measured: bool  # else from the rate of matrix products and EFFICIENCY
 
 
 def step_cost(experiment: Experiment, backend: parallel.Jit, data: SourceData) -> StepCost:
