@@ -238,7 +238,7 @@ def initialise() -> None:
     """Joins the other processes when the launcher says there are any.
 
     JAX_COORDINATOR_ADDRESS (host:port), JAX_NUM_PROCESSES and JAX_PROCESS_ID; with the address
-    "auto" JAX reads Slurm, Open MPI or Kubernetes itself.
+    "auto" JAX asks Slurm, Open MPI, the TPU or (with its package) Kubernetes itself.
     """
     address = os.environ.get("JAX_COORDINATOR_ADDRESS")
     if not address:
@@ -252,7 +252,7 @@ def initialise() -> None:
     except (KeyError, ValueError) as error:
         raise ValueError(
             "got JAX_COORDINATOR_ADDRESS without whole numbers in JAX_NUM_PROCESSES and "
-            "JAX_PROCESS_ID; do set all three, or the address 'auto' under Slurm, MPI, Kubernetes"
+            "JAX_PROCESS_ID; do set all three, or the address 'auto' under Slurm, Open MPI, on TPUs"
         ) from error
     jax.distributed.initialize(address, count, index)
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,38 @@ def test_multiprocess_lets_others_end_by_themselves(tmp_path):
     assert "killing" not in ended.stderr
     python = python_that(tmp_path, "sleep 0.$JAX_PROCESS_ID")
     assert run(LAUNCH / "multiprocess.sh", 2, PYTHON=python).returncode == 0
+
+
+@pytest.mark.parametrize(("status", "killed"), [(143, False), (5, True)])
+def test_multiprocess_asked_to_stop_waits_until_all_have_saved(tmp_path, status, killed):
+    """Longer than GRACE, which is for processes whose peer is lost: here, fails while saving."""
+    saves = "sleep $((3 * JAX_PROCESS_ID)); touch $0.saved$JAX_PROCESS_ID"
+    ends = f"exit $((JAX_PROCESS_ID ? 143 : {status}))"
+    trap = f"trap '{saves}; {ends}' TERM; touch $0.ready$JAX_PROCESS_ID"
+    python = python_that(tmp_path, f"{trap}; for ((i = 0; i < 300; i++)); do sleep 0.1; done")
+    launcher = subprocess.Popen(
+        [LAUNCH / "multiprocess.sh", "2"],
+        env={**os.environ, "PYTHON": python, "GRACE": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while len(list(tmp_path.glob("*.ready?"))) < 2:
+        assert launcher.poll() is None
+        time.sleep(0.02)
+    launcher.terminate()
+    said = launcher.communicate(timeout=60)[1]
+    assert launcher.returncode == status
+    assert ("killing the others" in said) == killed
+    assert (tmp_path / "python.saved0").exists()
+    assert (tmp_path / "python.saved1").exists() != killed
+
+
+@pytest.mark.parametrize("words", [(), ("--workdir=w",), ("0",), ("2x",)])
+def test_multiprocess_wants_a_number_first(words):
+    ended = run(LAUNCH / "multiprocess.sh", *words)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: got '")
+    assert ended.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(("status", "requeued"), [(0, False), (1, False), (143, True)])
