@@ -140,7 +140,12 @@ def _table(arguments: list[str]) -> int:
     )
     flags = parser.parse_args(arguments)
     results = markdown.read_all(flags.files)
-    parts = {"short": short(results), **markdown.sections(results)}
+    try:
+        parts = {"short": short(results), **markdown.sections(results)}
+    except KeyError as error:
+        raise ValueError(
+            f"got rows without {error}, expected those of --json as it is now"
+        ) from error
     pages = {page: markdown.fill(page, Path(page).read_text(), parts) for page in flags.write}
     for page, text in pages.items():  # all of them, or none
         Path(page).write_text(text)

@@ -12,6 +12,7 @@ from dstformer_jax.bench.report import markdown
 # What a page shows of these subjects' rows, and under which heading; others are shown whole.
 _SPEED = ("size", "T", "batch", "dtype", "arm", "time (lowest to highest)", "GFLOP/s", "ceiling")
 _SPEED += ("share of its ceiling", "times ours (range)")
+MEASURED = frozenset(("subject", "command", "date", "commit", "machine", "rows"))
 PLACE = re.compile(r"<!-- bench: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -73,9 +74,11 @@ def read(path: str | Path) -> list[dict[str, Any]]:
     try:
         value = json.loads(Path(path).read_text())
         found = value.get("results", [value])
-        if not all("command" in each and ("rows" in each or "error" in each) for each in found):
-            raise KeyError("rows")
-    except (json.JSONDecodeError, AttributeError, TypeError, KeyError) as error:
+        for each in found:
+            names = {"command", "error"} if "error" in each else MEASURED
+            if not names <= each.keys():
+                raise KeyError(names)
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError, KeyError) as error:
         raise ValueError(f"{path}: got no measurement, expected a file of --json") from error
     return found
 

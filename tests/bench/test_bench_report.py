@@ -104,7 +104,24 @@ def test_every_command_of_a_suite_is_understood():
             _parser(command.split()[:1]).parse_args(command.split())
 
 
-def test_a_file_of_something_else_is_refused(tmp_path, capsys):
-    (tmp_path / "x.json").write_text('{"a": 1}')
+@pytest.mark.parametrize(
+    "content",
+    [b'{"a": 1}', b"[1]", b"\xff\xfe", b'{"command": "x", "rows": []}', b'{"results": [{}]}'],
+)
+def test_a_file_of_something_else_is_refused(tmp_path, capsys, content):
+    (tmp_path / "x.json").write_bytes(content)
     assert main(["table", str(tmp_path / "x.json")]) == 2
-    assert "expected a file of --json" in capsys.readouterr().err
+    assert "x.json: got no measurement, expected a file of --json" in capsys.readouterr().err
+
+
+def test_rows_of_another_version_are_refused(tmp_path, capsys):
+    result = {
+        "subject": "forward",
+        "command": "x",
+        "date": "",
+        "commit": "",
+        "machine": {"cpu": ""},
+    }
+    (tmp_path / "x.json").write_text(json.dumps({**result, "rows": [{"ms": 1}]}))
+    assert main(["table", str(tmp_path / "x.json")]) == 2
+    assert "got rows without 'arm'" in capsys.readouterr().err
