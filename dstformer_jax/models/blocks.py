@@ -159,11 +159,11 @@ def _flash_attention(query: Array, key: Array, value: Array, inner: bool) -> Arr
         else ("b t j h d -> (b j) t h d", "(b j) t h d -> b t j h d")
     )
     arrays = [rearrange(x, fold) for x in (query, key, value)]
-    rows, length = arrays[0].shape[:2]
+    count, length = arrays[0].shape[:2]
     lengths = None
     if length % 2:  # jax refuses the gradient of odd lengths: one more place, which nobody reads
         arrays = [jnp.pad(x, ((0, 0), (0, 1), (0, 0), (0, 0))) for x in arrays]
-        lengths = jnp.full((rows,), length, jnp.int32)
+        lengths = jnp.full((count,), length, jnp.int32)
     mixed = jax.nn.dot_product_attention(
         *arrays,
         query_seq_lengths=lengths,
