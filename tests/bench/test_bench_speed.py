@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from types import SimpleNamespace
 
@@ -101,6 +102,37 @@ def test_both_engines_take_the_same_steps(torch_side, variables):
     losses = [(float(ours()["loss"]), float(theirs())) for _ in range(3)]
     np.testing.assert_allclose(*zip(*losses, strict=True), rtol=2e-5)
     assert losses[2][0] < losses[1][0] < losses[0][0]
+
+
+def test_sdpa_takes_a_fused_kernel(torch_side, variables):
+    """Which PyTorch has for four axes alone; with no other allowed, five were an error."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    motion = network.random_batch(TINY)["motion"]
+    call = torch_side.forward(twin(torch_side, variables, "sdpa"), motion, "sdpa", "float32")
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        pose = call().numpy()
+    np.testing.assert_allclose(network.forward(TINY, variables)(), pose, atol=2e-6)
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")  # PyTorch's own
+def test_compiled_answers_and_trains_as_eager(torch_side, variables):
+    """`torch.compile` of the fused network, which needs a C++ compiler."""
+    if not shutil.which("g++"):
+        pytest.skip("no g++")
+    batch, sides = network.random_batch(TINY), ("eager", "compiled")
+    poses = [
+        torch_side.forward(twin(torch_side, variables, way), batch["motion"], way, "float32")()
+        for way in sides
+    ]
+    np.testing.assert_allclose(poses[1].numpy(), poses[0].numpy(), atol=2e-6)
+    losses = []
+    for way in sides:
+        module = twin(torch_side, variables, way)
+        step = torch_side.Training(module, batch, way, "float32", network.WEIGHTS, network.OPTIM)
+        losses.append([float(step()) for _ in range(3)])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=2e-5)
 
 
 @pytest.mark.parametrize("subject", ["forward", "train_step"])
