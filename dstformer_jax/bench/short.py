@@ -30,7 +30,8 @@ def short(results: Sequence[Result]) -> list[str]:
         days = " to ".join(dict.fromkeys((dates[0], dates[-1])))
         single = any(row.get("clock") == "cpu" for each, _ in pairs for row in each["rows"])
         where = device + "; beside PyTorch one pinned thread of each" * single
-        lines += ["", f"{where}; {days}, commits {', '.join(commits)}.", ""]
+        plural = "s" * (len(commits) > 1)
+        lines += ["", f"{where}; {days}, commit{plural} {', '.join(commits)}.", ""]
     return lines[:-1]
 
 

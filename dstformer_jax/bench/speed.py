@@ -41,6 +41,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def forward(flags: argparse.Namespace) -> Rows:
     """Forward pass: time of a batch, FLOP/s, share of the ceiling of matrix products."""
+    if flags.accumulate != 1:
+        raise ValueError(f"got --accumulate={flags.accumulate}, expected train_step with it")
     return _measure(flags, _forward_arms, lambda setting: setting.forward_flops)
 
 

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 from dstformer_jax.bench.report import ROOT, Rows, spread
 
 FRAMES = 81  # of the keypoint file
+LONGEST = 300.0  # seconds of a start
 CACHES = ("empty", "filled")
 # What would put the cache elsewhere, or make Python compile our modules at every start.
 UNSET = ("JAX_COMPILATION_CACHE_DIR", "PYTHONDONTWRITEBYTECODE")
@@ -182,13 +184,18 @@ def once(start: Start, cache: Path, *options: str) -> Once:
             text=True,
         ) as process:
             assert process.stdout is not None
+            limit = threading.Timer(LONGEST, process.kill)
+            limit.start()
             try:
                 came = any(re.match(start.line, line) for line in process.stdout)
                 seconds = time.perf_counter() - began
             finally:
+                limit.cancel()
                 process.kill()
         errors.seek(0)
         told = errors.read()
+    if not came and seconds >= LONGEST:
+        raise ValueError(f"got no {start.event} from python {' '.join(words[1:])} in {LONGEST:g} s")
     if not came:
         last = (told.strip().splitlines() or ["no message"])[-1]
         raise ValueError(f"got no {start.event} from python {' '.join(words[1:])}: {last}")

@@ -133,8 +133,8 @@ def test_machines_have_tables_of_their_own():
     alone["rows"] = alone["rows"][:1]  # without PyTorch it is no row of this table
     lines = short([speed("forward", 20.0, 30.0), alone, speed("forward", 3.0, 4.0, device="H200")])
     assert [line for line in lines if line.startswith(("H200", "a processor"))] == [
-        "H200; beside PyTorch one pinned thread of each; 2026-01-02, commits abc.",
-        "a processor; beside PyTorch one pinned thread of each; 2026-01-02, commits abc.",
+        "H200; beside PyTorch one pinned thread of each; 2026-01-02, commit abc.",
+        "a processor; beside PyTorch one pinned thread of each; 2026-01-02, commit abc.",
     ]
     assert sum(line.startswith("| forward") for line in lines) == 2
 

@@ -163,6 +163,7 @@ def test_a_row_an_arm(torch_side, tmp_path, capsys, monkeypatch, subject):
         (["--repeats=0"], "--repeats=0"),
         (["--steps=0"], "--steps=0"),
         (["--frames=0"], "--frames=0"),
+        (["--accumulate=2"], "--accumulate=2, expected train_step"),
         (["--attention=cudnn"], "model.attention='cudnn'"),
         (["--against=torch", "--torch=fast", "--threads=0"], "--torch='fast'"),
         (["--json=/no/such/folder/x.json"], "folder that exists"),

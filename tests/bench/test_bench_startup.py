@@ -77,6 +77,13 @@ def test_training_is_left_out_where_it_cannot_run(monkeypatch, capsys):
     assert main(["startup", "--commands=main"]) == 2
 
 
+def test_a_start_that_hangs_is_ended(monkeypatch, tmp_path):
+    monkeypatch.setattr(startup, "LONGEST", 1.0)
+    hangs = startup.Start(lambda _: ["-c", "import time; time.sleep(600)"], "answer", "answer")
+    with pytest.raises(ValueError, match=r"got no answer from python .* in 1 s"):
+        startup.once(hangs, tmp_path)
+
+
 def test_unknown_commands_are_refused(capsys):
     assert main(["startup", "--commands=show"]) == 2
     assert "--commands='show'" in capsys.readouterr().err
