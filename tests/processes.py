@@ -1,6 +1,7 @@
 """Runs of the training command in processes of their own, which tests kill, stop and count."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -124,6 +125,18 @@ def start_together(
     """So many processes that train as one, each with one device."""
     env = {"JAX_COORDINATOR_ADDRESS": free_address(), "JAX_NUM_PROCESSES": str(count)}
     return [start(workdir, 1, *flags, **env, JAX_PROCESS_ID=str(index)) for index in range(count)]
+
+
+def stop_together(start: Start, workdir: Path, count: int, *flags: str) -> int:
+    """SIGTERM to one of several processes stops all at a step, which they save; that step."""
+    together = start_together(start, workdir, count, *flags)
+    wait_for_step(workdir, 10, together[0])
+    together[-1].send_signal(signal.SIGTERM)
+    said = [finish(process, code=128 + signal.SIGTERM) for process in together]
+    saved = checkpoint.saved_steps(workdir)[-1]
+    assert saved < STEPS
+    assert all(f"saved step {saved}" in each for each in said)
+    return saved
 
 
 def train_here(config: Path, workdir: Path) -> None:

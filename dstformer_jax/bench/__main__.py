@@ -150,7 +150,7 @@ def _table(arguments: list[str]) -> int:
     for page, text in pages.items():  # all of them, or none
         Path(page).write_text(text)
     if not flags.write:
-        print("\n".join(parts["short"] if flags.readme else markdown.tables(flags.files)))
+        print("\n".join(parts["short"] if flags.readme else markdown.tables(results)))
     return 0
 
 

@@ -16,13 +16,8 @@ MEASURED = frozenset(("subject", "command", "date", "commit", "machine", "rows")
 PLACE = re.compile(r"<!-- bench: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
-def tables(paths: Iterable[str | Path]) -> Iterator[str]:
-    """Lines of one section a kind of measurement, all files together.
-
-    Raises:
-      ValueError: a file that `--json` did not write.
-    """
-    results = read_all(paths)
+def tables(results: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Lines of one section a kind of measurement, of all results together."""
     for kind, lines in sections(results).items():
         yield from (f"### {kind}", "", *lines, "")
     for each in results:
@@ -31,7 +26,11 @@ def tables(paths: Iterable[str | Path]) -> Iterator[str]:
 
 
 def read_all(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
-    """The measurements of all files, which are taken in the order of their names."""
+    """The measurements of all files, which are taken in the order of their names.
+
+    Raises:
+      ValueError: a file that `--json` did not write.
+    """
     return [each for path in sorted(map(str, paths)) for each in read(path)]
 
 

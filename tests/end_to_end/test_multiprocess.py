@@ -9,7 +9,15 @@ from pathlib import Path
 
 import processes
 import pytest
-from processes import ROOT, assert_trained_as, environment, finish, free_address, start_together
+from processes import (
+    ROOT,
+    assert_trained_as,
+    environment,
+    finish,
+    free_address,
+    start_together,
+    stop_together,
+)
 from processes import wait_for_step as wait_for
 
 from dstformer_jax.training import checkpoint
@@ -19,13 +27,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 def test_two_processes_train_as_one_stop_together_and_four_go_on(start, whole, tmp_path):
     """A SIGTERM to one of them stops all at the same step, which they save together."""
-    together = start_together(start, tmp_path, 2)
-    wait_for(tmp_path, 10, together[0])
-    together[-1].send_signal(signal.SIGTERM)
-    said = [finish(process, code=128 + signal.SIGTERM) for process in together]
-    saved = checkpoint.saved_steps(tmp_path)[-1]
-    assert saved < 50
-    assert all(f"saved step {saved}" in each for each in said)
+    saved = stop_together(start, tmp_path, 2)
 
     said = [finish(process) for process in start_together(start, tmp_path, 4)]
     assert f"resuming at step {saved}" in said[0]

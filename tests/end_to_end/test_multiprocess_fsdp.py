@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from processes import assert_trained_as, finish, start_together
+from processes import assert_trained_as, finish, start_together, stop_together
 from processes import wait_for_step as wait_for
 
 from dstformer_jax.training import checkpoint, sums
@@ -36,13 +36,7 @@ def assert_saved_together(folder: Path) -> None:
 
 def test_two_processes_stop_together_and_one_goes_on(start, whole, tmp_path):
     """A SIGTERM to one of them stops both at a step that they save together."""
-    together = start_together(start, tmp_path, 2, FSDP)
-    wait_for(tmp_path, 10, together[0])
-    together[-1].send_signal(signal.SIGTERM)
-    said = [finish(process, code=128 + signal.SIGTERM) for process in together]
-    saved = checkpoint.saved_steps(tmp_path)[-1]
-    assert saved < 50
-    assert all(f"saved step {saved}" in each for each in said)
+    saved = stop_together(start, tmp_path, 2, FSDP)
     assert_saved_together(step_folder(tmp_path, saved))
 
     said = [finish(start(tmp_path, 1, FSDP))]
