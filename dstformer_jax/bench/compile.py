@@ -11,10 +11,9 @@ from dstformer_jax.bench import network
 from dstformer_jax.bench.network import Setting
 from dstformer_jax.bench.report import Rows
 
-# How each is traced, and how what that gives is compiled.
-PROGRAMS: dict[str, tuple[Callable[[Setting], Any], Callable[[Setting, Any], Any]]] = {
-    "forward": (network.lower_forward, lambda _, lowered: lowered.compile()),
-    "train_step": (network.lower_step, network.compile_lowered),
+PROGRAMS: dict[str, Callable[[Setting], Any]] = {
+    "forward": network.lower_forward,
+    "train_step": network.lower_step,
 }
 
 
@@ -39,11 +38,10 @@ def run(flags: argparse.Namespace) -> Rows:
 
 
 def _row(name: str, setting: Setting) -> dict[str, Any]:
-    trace, finish = PROGRAMS[name]
     started, cpu = time.perf_counter(), time.process_time()
-    lowered = trace(setting)
+    lowered = PROGRAMS[name](setting)
     traced = time.perf_counter()
-    finish(setting, lowered)
+    lowered.compile()
     done = time.perf_counter()
     return {
         "program": name,

@@ -40,7 +40,7 @@ def run(flags: argparse.Namespace) -> Rows:
 
 def planned(setting: Setting) -> dict[str, Any]:
     """Memory of the compiled step in GB (1e9 bytes)."""
-    plan = network.compile_step(setting).memory_analysis()
+    plan = network.lower_step(setting).compile().memory_analysis()
     held = plan.argument_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
     temporary = plan.temp_size_in_bytes
     return {

@@ -21,7 +21,7 @@ from dstformer_jax.training import optim, parallel
 from dstformer_jax.training.cost import train_flops
 from dstformer_jax.training.experiment import Experiment, initial_variables
 from dstformer_jax.training.state import abstract_state, new_state
-from dstformer_jax.training.step import compiled, make_step
+from dstformer_jax.training.step import make_step
 
 WEIGHTS = {"mpjpe": 1.0, "velocity": 20.0, "n_mpjpe": 0.5}  # of pretraining on 3D clips
 OPTIM = {"name": "adamw", "learning_rate": 5e-4, "weight_decay": 0.01, "schedule": "constant"}
@@ -166,16 +166,6 @@ def lower_step(setting: Setting) -> Any:
     return backend.compile_step(step).lower(abstract_state(trial, backend), shapes)
 
 
-def compile_lowered(setting: Setting, lowered: Any) -> Any:
-    """A lowered train step, compiled as training does."""
-    return compiled(lowered, experiment(setting))
-
-
-def compile_step(setting: Setting) -> Any:
-    """The train step, compiled as training does."""
-    return compile_lowered(setting, lower_step(setting))
-
-
 def weights(setting: Setting) -> dict[str, Any]:
     """Random variables of the network, as training begins with."""
     return initial_variables(experiment(setting))
@@ -193,7 +183,7 @@ class Training:
 
     def __init__(self, setting: Setting, variables: Any) -> None:
         backend, trial = one_device(), experiment(setting)
-        self._compiled = compile_step(setting)
+        self._compiled = lower_step(setting).compile()
         self.state = new_state(trial, backend, variables)
         self._batch = backend.place(random_batch(setting))
 

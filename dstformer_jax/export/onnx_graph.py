@@ -11,7 +11,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from dstformer_jax.export.parts import Part
-from dstformer_jax.models.blocks import LAYER_NORM_EPSILON
+from dstformer_jax.models.functional import LAYER_NORM_EPSILON
 
 OPSET = 20  # the first with Gelu; onnxruntime 1.17 and later
 IR_VERSION = 10

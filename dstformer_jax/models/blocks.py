@@ -10,8 +10,9 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from einops import rearrange
+
+from dstformer_jax.models.functional import gelu, layer_norm, rows
 
 Array = jax.Array
 Axis = Literal["spatial", "temporal"]
@@ -19,8 +20,6 @@ Norm = Literal["pre", "post"]
 Init = Literal["official", "fan_in"]
 Implementation = Literal["xla", "cudnn", "auto"]
 Layout = Literal["native", "swap"]
-
-LAYER_NORM_EPSILON = 1e-6
 
 
 @dataclass(frozen=True)
@@ -43,18 +42,22 @@ class Options:
             features, dtype=self.dtype, kernel_init=kernel_initialiser(self.init), name=name
         )
 
-    def layer_norm(self, name: str) -> nn.LayerNorm:
-        """LayerNorm whose statistics are float32 whatever the compute dtype."""
-        return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, dtype=self.dtype, name=name)
+    def layer_norm(self, name: str) -> "LayerNorm":
+        """A normalisation over channels in this backbone's compute dtype."""
+        return LayerNorm(self.dtype, name=name)
 
 
-def rows(x: Array) -> Array:
-    """Tokens [..., C] as one matrix [N, C], for the linear layers.
+class LayerNorm(nn.Module):
+    """`layer_norm` with its scale and bias, named as of nn.LayerNorm. [..., C] -> [..., C]."""
 
-    The same numbers. With several token axes XLA:CPU computes a kernel's gradient from a transposed
-    copy of its operand, by its slowest product: a quarter of a train step (docs/benchmarks.md).
-    """
-    return x.reshape(-1, x.shape[-1])
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        channels = x.shape[-1:]
+        scale = self.param("scale", nn.initializers.ones_init(), channels)
+        bias = self.param("bias", nn.initializers.zeros_init(), channels)
+        return layer_norm(x, scale, bias).astype(self.dtype)
 
 
 def kernel_initialiser(init: Init) -> Callable[..., Array]:
@@ -119,21 +122,25 @@ def attend(
     if implementation == "auto":
         flash = axis == "temporal" and _cudnn_applies(query)
         implementation = "cudnn" if flash and dropout is None else "xla"
-    inner = (axis == "spatial") != swapped  # what is mixed is the second of the two axes
+    inner = (axis == "spatial") != swapped  # the second of the two axes is mixed
     if implementation == "cudnn":
         _check_cudnn(query, dropout)
         return _flash_attention(query, key, value, inner)
-    scores, mix = (
-        ("btihd,btjhd->bthij", "bthij,btjhd->btihd")
-        if inner
-        else ("btjhd,bsjhd->bjhts", "bjhts,bsjhd->btjhd")
+    place = "b t h j d" if inner else "b j h t d"
+    query, key, value = (rearrange(x, f"b t j h d -> {place}") for x in (query, key, value))
+    logits = jnp.matmul(
+        query * query.shape[-1] ** -0.5,
+        jnp.swapaxes(key, -1, -2),
+        preferred_element_type=jnp.float32,
     )
-    scale = query.shape[-1] ** -0.5
-    logits = jnp.einsum(scores, query * scale, key, preferred_element_type=jnp.float32)
-    weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
+    # The softmax divides after mixing: D numbers a token, not as many as are attended to.
+    weights = jnp.exp(logits - jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True)))
+    total = weights.sum(axis=-1, keepdims=True)
+    weights = weights.astype(value.dtype)
     if dropout is not None:
         weights = dropout(weights)
-    return jnp.einsum(mix, weights, value)
+    mixed = jnp.matmul(weights, value, preferred_element_type=jnp.float32) / total
+    return rearrange(mixed.astype(value.dtype), f"{place} -> b t j h d")
 
 
 def _cudnn_applies(query: Array) -> bool:
@@ -171,17 +178,6 @@ def _flash_attention(query: Array, key: Array, value: Array, inner: bool) -> Arr
         implementation="cudnn",
     )
     return rearrange(mixed[:, :length], unfold, b=query.shape[0])
-
-
-def gelu(x: Array) -> Array:
-    """Exact GELU, x Phi(x); in float32 by erf, as PyTorch computes it.
-
-    `jax.nn.gelu` is by erfc, which half precision needs in the tail, and which takes 2.5 times as
-    long on a CPU. Between -8 and 8 it is within 4e-7 of float64, this within 1.1e-6.
-    """
-    if x.dtype != jnp.float32:
-        return jax.nn.gelu(x, approximate=False)
-    return 0.5 * x * (1 + jax.lax.erf(x * np.float32(0.5**0.5)))
 
 
 class Attention(nn.Module):
@@ -253,9 +249,7 @@ class Half(nn.Module):
             x = self._residual(x, self.norm_mlp, self.mlp, deterministic)
         return jnp.swapaxes(x, 1, 2) if self.swapped else x
 
-    def _residual(
-        self, x: Array, norm: nn.LayerNorm, branch: nn.Module, deterministic: bool
-    ) -> Array:
+    def _residual(self, x: Array, norm: LayerNorm, branch: nn.Module, deterministic: bool) -> Array:
         if self.options.norm == "pre":
             return x + self.drop(branch(norm(x), deterministic), deterministic=deterministic)
         return norm(x + self.drop(branch(x, deterministic), deterministic=deterministic))

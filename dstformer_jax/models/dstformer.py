@@ -25,6 +25,7 @@ from dstformer_jax.models.blocks import (
     check_motion,
     embedding_initialiser,
 )
+from dstformer_jax.models.functional import channel_sum
 
 Design = Literal["st", "ts", "parallel", "one_mlp", "average", "adaptive"]
 Remat = Literal["none", "layer", "dots"]
@@ -53,22 +54,29 @@ SIZES = {
 class Fusion(nn.Module):
     """Adaptive fusion of two streams, paper eq. 5: per frame and joint weights that sum to one."""
 
-    options: Options
-
     @nn.compact
     def __call__(self, first: Array, second: Array) -> Array:
         """Blends two [B, T, J, C] with weights [B, T, J, 2], `first` weighted by index 0."""
-        logits = nn.Dense(
-            2,
-            dtype=jnp.float32,
-            kernel_init=nn.initializers.zeros_init(),
-            bias_init=nn.initializers.constant(0.5),
-            name="weights",
-        )(jnp.concatenate([first, second], axis=-1))
-        alpha = jax.nn.softmax(logits, axis=-1)
-        self.sow("intermediates", "alpha", alpha)
-        alpha = alpha.astype(first.dtype)
-        return first * alpha[..., :1] + second * alpha[..., 1:]
+        alpha = FusionWeight(name="weights")(first, second)
+        self.sow("intermediates", "alpha", jnp.concatenate([alpha, 1 - alpha], axis=-1))
+        return second + alpha.astype(first.dtype) * (first - second)
+
+
+class FusionWeight(nn.Module):
+    """The weight of the first of two streams [B, T, J, C], in float32: [B, T, J, 1].
+
+    The softmax of two logits is the sigmoid of their difference, and a linear map of both streams
+    side by side is the sum of one map each.
+    """
+
+    @nn.compact
+    def __call__(self, first: Array, second: Array) -> Array:
+        channels = first.shape[-1]
+        kernel = self.param("kernel", nn.initializers.zeros_init(), (2 * channels, 2))
+        bias = self.param("bias", nn.initializers.constant(0.5), (2,))
+        of_first, of_second = jnp.split(kernel[:, 0] - kernel[:, 1], 2)
+        logit = channel_sum(first, of_first) + channel_sum(second, of_second)
+        return jax.nn.sigmoid(logit + (bias[0] - bias[1]))
 
 
 class Layer(nn.Module):
@@ -89,7 +97,7 @@ class Layer(nn.Module):
             if design not in ("st", "one_mlp"):
                 self.ts = Stream("ts", options, rate)
         if design in ("parallel", "adaptive"):
-            self.fusion = Fusion(options)
+            self.fusion = Fusion()
 
     def __call__(self, x: Array, deterministic: bool) -> Array:
         if self.design in ("st", "one_mlp"):

@@ -12,7 +12,7 @@ from dstformer_jax.models.backbones import forward_flops
 from dstformer_jax.training import parallel
 from dstformer_jax.training.experiment import Experiment, initial_variables
 from dstformer_jax.training.state import abstract_state, new_state
-from dstformer_jax.training.step import Steps, compiled
+from dstformer_jax.training.step import Steps
 
 LONGEST = 20.0  # seconds; a step that should take longer is not timed
 EFFICIENCY = 0.35  # share of the rate of matrix products that such a step is assumed to reach
@@ -49,7 +49,7 @@ def step_cost(experiment: Experiment, backend: parallel.Jit, data: SourceData) -
     steps = Steps(experiment, backend)
     placed = steps.place(data.source, steps.example(data))
     lowered = steps.lower(data.source, abstract_state(experiment, backend), placed)
-    program = compiled(lowered, experiment)
+    program = lowered.compile()
     plan = program.memory_analysis()
     memory = (
         plan.argument_size_in_bytes

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import jax
@@ -149,29 +149,6 @@ def weighted_sum(terms: Mapping[str, jax.Array], weights: Mapping[str, float]) -
     return sum(used, start=jnp.zeros((), jnp.float32))
 
 
-def compiled(lowered: Any, experiment: Experiment) -> Any:
-    """A lowered train step, compiled.
-
-    With `model.remat` the compiler orders it for little memory, which XLA:CPU does on demand alone.
-    """
-    saving = experiment.config["model"].get("remat", "none") != "none"
-    return lowered.compile(compiler_options=_memory_first() if saving else None)
-
-
-@cache
-def _memory_first() -> dict[str, str]:
-    """The option of XLA:CPU, and nothing elsewhere or where this version does not know it."""
-    if jax.default_backend() != "cpu":
-        return {}
-    options = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
-    trial: Any = jax.jit(lambda: 0).lower()
-    try:
-        trial.compile(compiler_options=options)
-    except jax.errors.JaxRuntimeError:
-        return {}
-    return options
-
-
 class Steps:
     """Compiled train steps, one for each kind of source: length, batch size, supervision."""
 
@@ -188,7 +165,7 @@ class Steps:
             if kind not in self._compiled:
                 placed = self.place(data.source, self.example(data))
                 lowered = self.lower(data.source, state, placed)
-                self._compiled[kind] = compiled(lowered, self._experiment)
+                self._compiled[kind] = lowered.compile()
 
     def example(self, data: SourceData) -> parallel.Batch:
         """A batch like those that the source is trained on."""

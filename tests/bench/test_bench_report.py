@@ -5,7 +5,7 @@ import json
 import jax
 import pytest
 
-from dstformer_jax.bench import network, suites
+from dstformer_jax.bench import suites
 from dstformer_jax.bench.__main__ import main
 
 
@@ -30,19 +30,6 @@ def test_compile_times_every_program(tmp_path):
     rows = rows_of("compile", tmp_path)
     assert [row["program"] for row in rows] == ["forward", "train_step"]
     assert all(row["compile_s"] > 0 for row in rows)
-
-
-def test_compile_builds_the_step_that_training_runs(tmp_path, monkeypatch):
-    """A step that recomputes has compiler options of its own."""
-    seen = []
-
-    def compiled(lowered, experiment):
-        seen.append(experiment.config["model"]["remat"])
-        return lowered.compile()
-
-    monkeypatch.setattr(network, "compiled", compiled)
-    rows_of("compile", tmp_path, "--programs=train_step", "--scan", "--remat=layer")
-    assert seen == ["layer"]
 
 
 def test_lift_counts_frames_of_all_people(tmp_path):

@@ -180,8 +180,8 @@ def operations(jaxpr) -> Iterator[tuple[str, np.dtype]]:
     for equation in jaxpr.eqns:
         yield equation.primitive.name, equation.outvars[0].aval.dtype
         for value in equation.params.values():
-            if hasattr(value, "jaxpr"):
-                yield from operations(value.jaxpr)
+            if inner := getattr(value, "jaxpr", value if hasattr(value, "eqns") else None):
+                yield from operations(inner)
 
 
 @cache

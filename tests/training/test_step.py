@@ -1,14 +1,12 @@
 """The train step: the weighted sum, frozen parameters, clips finished on the device."""
 
-from types import SimpleNamespace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dstformer_jax.data import pipeline
-from dstformer_jax.training import parallel, step
+from dstformer_jax.training import parallel
 from dstformer_jax.training.experiment import initial_variables
 from dstformer_jax.training.state import new_state
 from dstformer_jax.training.step import Steps, example, weighted_sum
@@ -175,32 +173,3 @@ def test_one_program_for_each_length_and_supervision(make_experiment, monkeypatc
     assert [line for line in caplog.messages if "ompil" in line] == []
     assert used == set(experiment.config["sources"])
     assert len(lowered) == 3
-
-
-class Lowered:
-    """Notes the options that it is compiled with."""
-
-    def compile(self, compiler_options):
-        return compiler_options
-
-
-def test_steps_that_recompute_are_ordered_for_memory():
-    """A name that XLA:CPU knows: `_memory_first` leaves out what it does not."""
-    ways = {}
-    for remat in ("none", "dots", "layer"):
-        experiment = SimpleNamespace(config={"model": {"remat": remat}})
-        ways[remat] = step.compiled(Lowered(), experiment)
-    option = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
-    assert ways == {"none": None, "dots": option, "layer": option}
-
-
-def test_other_back_ends_and_versions_get_no_option(monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(jax, "default_backend", lambda: "gpu")
-        assert step._memory_first.__wrapped__() == {}
-
-    def refuse(*_, **__):
-        raise jax.errors.JaxRuntimeError("No such compile option")
-
-    monkeypatch.setattr(jax.stages.Lowered, "compile", refuse)
-    assert step._memory_first.__wrapped__() == {}
