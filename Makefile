@@ -4,13 +4,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
 VERSIONS := $(BIN)/python -c 'import platform, jax; print("Python", platform.python_version(), "jax", jax.__version__)'
+BEAM ?= .venv-beam
 SHARED ?= ../shared
 DATA ?= data/mocap
 
 # Huge pages: fewer page faults in CPU training on Linux; ignored elsewhere.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help demo test test-fast test-long format mocap-data clean
+.PHONY: help demo test test-fast test-long test-beam format mocap-data clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -43,6 +44,14 @@ test-fast: $(BIN)/.dev  ## the fast tests alone; another Python: make test-fast 
 test-long: $(BIN)/.dev  ## the slow tests
 	@$(VERSIONS)
 	$(PYTEST) -n 2 -m long
+
+$(BEAM)/bin/.beam: requirements.txt requirements-beam.txt
+	$(PYTHON) -m venv $(BEAM)
+	$(BEAM)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-beam.txt
+	@touch $@
+
+test-beam: $(BEAM)/bin/.beam  ## data prepared by Apache Beam, in an environment of its own
+	$(BEAM)/bin/python -m pytest -p no:cacheprovider tests/datasets/test_beam.py
 
 format: $(BIN)/.dev  ## formats and fixes what can be fixed
 	$(BIN)/ruff format .
