@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax.experimental import multihost_utils
 
 from dstformer_jax.data import pipeline
 from dstformer_jax.data.plan import Draw, Plan
@@ -164,6 +165,8 @@ class Loop:
     def _stop_if_asked(self, done: int) -> None:
         if self.interrupt.number:
             self.checkpoints.wait()
+            # A launcher that ends all with the first would cut the one short that still writes.
+            multihost_utils.sync_global_devices("saved")
             raise Interrupted(done, self.interrupt.number)
 
     def _evaluate_late(self, state: State, done: int) -> None:

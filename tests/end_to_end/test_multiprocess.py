@@ -54,8 +54,9 @@ def launch(config: Path, workdir: Path, count: int) -> subprocess.Popen[str]:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds child processes in /proc")
-def test_a_lost_process_costs_at_most_the_steps_since_the_last_checkpoint(config, tmp_path):
-    """One of two is killed; the launcher ends the other; one alone goes on to the end."""
+@pytest.mark.parametrize("then", [1, 4])
+def test_a_lost_process_costs_at_most_the_steps_since_the_last_checkpoint(config, tmp_path, then):
+    """One of two is killed; the launcher ends the other; another number goes on to the end."""
     pair = launch(config, tmp_path, 2)
     try:
         wait_for(tmp_path, 10, pair)
@@ -74,6 +75,6 @@ def test_a_lost_process_costs_at_most_the_steps_since_the_last_checkpoint(config
     resumed = checkpoint.saved_steps(tmp_path)[-1]
     assert saved <= resumed
     assert max(logged) - resumed <= 5  # the rhythm of checkpoints
-    said = finish(launch(config, tmp_path, 1))
+    said = finish(launch(config, tmp_path, then))
     assert f"resuming at step {resumed}" in said
     assert checkpoint.saved_steps(tmp_path)[-1] == processes.STEPS

@@ -107,6 +107,24 @@ def test_a_signal_saves_and_the_next_run_goes_on_bit_for_bit(
     assert got == want
 
 
+def test_processes_that_stop_wait_for_each_other_after_saving(
+    make_experiment, tmp_path, monkeypatch
+):
+    """The first to end may end the others: a launcher takes its status for a crash."""
+    saved = []
+
+    def meet(name):
+        if name == "saved":
+            saved.extend(checkpoint.saved_steps(tmp_path))
+
+    monkeypatch.setattr(loop.multihost_utils, "sync_global_devices", meet)
+    experiment = make_experiment()
+    task = Interrupting(terms=experiment.task.terms, at=5)
+    with pytest.raises(Interrupted):
+        loop.fit(dataclasses.replace(experiment, task=task), tmp_path)
+    assert saved == [7]
+
+
 def evaluated(workdir):
     return {line["step"]: line for line in lines(workdir) if "eval/unseen/mpjpe" in line}
 
