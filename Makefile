@@ -51,6 +51,7 @@ $(BEAM)/bin/.beam: requirements.txt requirements-beam.txt
 	@touch $@
 
 test-beam: $(BEAM)/bin/.beam  ## data prepared by Apache Beam, in an environment of its own
+	$(BEAM)/bin/python -c 'import apache_beam'
 	$(BEAM)/bin/python -m pytest -p no:cacheprovider tests/datasets/test_beam.py
 
 format: $(BIN)/.dev  ## formats and fixes what can be fixed
@@ -61,4 +62,4 @@ mocap-data: $(BIN)/.train  ## prepares the BVH and OpenPose folders below SHARED
 	PYTHON=$(BIN)/python launch/prepare_mocap.sh $(SHARED)/data $(DATA)
 
 clean:  ## removes the environment and everything that runs made
-	rm -rf $(VENV) .venv312 data runs build *.egg-info
+	rm -rf $(VENV) .venv312 $(BEAM) data runs build *.egg-info

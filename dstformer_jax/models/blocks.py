@@ -126,6 +126,17 @@ def attend(
     if implementation == "cudnn":
         _check_cudnn(query, dropout)
         return _flash_attention(query, key, value, inner)
+    return _softmax_attention(query, key, value, inner, dropout)
+
+
+def _softmax_attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    inner: bool,
+    dropout: Callable[[Array], Array] | None,
+) -> Array:
+    """Attention that stores its weights; products in the arrays' type, the softmax in float32."""
     place = "b t h j d" if inner else "b j h t d"
     query, key, value = (rearrange(x, f"b t j h d -> {place}") for x in (query, key, value))
     logits = jnp.matmul(
@@ -133,14 +144,20 @@ def attend(
         jnp.swapaxes(key, -1, -2),
         preferred_element_type=jnp.float32,
     )
-    # The softmax divides after mixing: D numbers a token, not as many as are attended to.
-    weights = jnp.exp(logits - jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True)))
-    total = weights.sum(axis=-1, keepdims=True)
+    # A softmax may divide after mixing: where more is attended to than D, that is less work.
+    total = None
+    if logits.shape[-1] > value.shape[-1]:
+        weights = jnp.exp(logits - jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True)))
+        total = weights.sum(axis=-1, keepdims=True)
+    else:
+        weights = jax.nn.softmax(logits, axis=-1)
     weights = weights.astype(value.dtype)
     if dropout is not None:
         weights = dropout(weights)
-    mixed = jnp.matmul(weights, value, preferred_element_type=jnp.float32) / total
-    return rearrange(mixed.astype(value.dtype), f"{place} -> b t j h d")
+    mixed = jnp.matmul(weights, value)
+    if total is not None:
+        mixed = (mixed.astype(jnp.float32) / total).astype(value.dtype)
+    return rearrange(mixed, f"{place} -> b t j h d")
 
 
 def _cudnn_applies(query: Array) -> bool:

@@ -57,16 +57,17 @@ class Fusion(nn.Module):
     @nn.compact
     def __call__(self, first: Array, second: Array) -> Array:
         """Blends two [B, T, J, C] with weights [B, T, J, 2], `first` weighted by index 0."""
-        alpha = FusionWeight(name="weights")(first, second)
-        self.sow("intermediates", "alpha", jnp.concatenate([alpha, 1 - alpha], axis=-1))
-        return second + alpha.astype(first.dtype) * (first - second)
+        logit = FusionLogit(name="weights")(first, second)
+        alpha, rest = jax.nn.sigmoid(logit), jax.nn.sigmoid(-logit)
+        self.sow("intermediates", "alpha", jnp.concatenate([alpha, rest], axis=-1))
+        return (alpha * first + rest * second).astype(first.dtype)
 
 
-class FusionWeight(nn.Module):
-    """The weight of the first of two streams [B, T, J, C], in float32: [B, T, J, 1].
+class FusionLogit(nn.Module):
+    """How much more the first of two streams [B, T, J, C] counts, in float32: [B, T, J, 1].
 
-    The softmax of two logits is the sigmoid of their difference, and a linear map of both streams
-    side by side is the sum of one map each.
+    The difference of the two logits, since their softmax is the sigmoid of it. A linear map of both
+    streams side by side is the sum of one map each.
     """
 
     @nn.compact
@@ -76,7 +77,7 @@ class FusionWeight(nn.Module):
         bias = self.param("bias", nn.initializers.constant(0.5), (2,))
         of_first, of_second = jnp.split(kernel[:, 0] - kernel[:, 1], 2)
         logit = channel_sum(first, of_first) + channel_sum(second, of_second)
-        return jax.nn.sigmoid(logit + (bias[0] - bias[1]))
+        return logit + (bias[0] - bias[1])
 
 
 class Layer(nn.Module):

@@ -1,7 +1,7 @@
 """What lies between the matrix products: layer normalisation, GELU, weighted sums of channels.
 
-Each is bound by memory, not arithmetic, so the backward pass computes again what it needs from the
-input and keeps nothing else (docs/benchmarks.md).
+Memory bounds it, not arithmetic: for the backward pass layer norm and GELU keep their input (a norm
+two numbers of a token more) and compute the rest again (docs/benchmarks.md).
 """
 
 import jax
@@ -30,7 +30,7 @@ def channel_sum(x: Array, weights: Array) -> Array:
     """
     matrix = rows(x).astype(jnp.float32)
     if jax.default_backend() == "cpu":
-        total = matrix @ weights[:, None]
+        total = jnp.matmul(matrix, weights[:, None], precision=jax.lax.Precision.HIGHEST)
     else:
         total = jnp.sum(matrix * weights[None], axis=-1)
     return total.reshape(*x.shape[:-1], 1)
@@ -39,7 +39,7 @@ def channel_sum(x: Array, weights: Array) -> Array:
 def layer_norm(x: Array, scale: Array, bias: Array) -> Array:
     """Normalises the channels of x [..., C], with float32 statistics, in the dtype of x.
 
-    Ba et al., 2016, eq. 4. Differentiable in reverse mode, as often as wanted.
+    Ba et al., 2016, eq. 4. Differentiable in reverse mode, as often as wanted; forward mode raises.
 
     Args:
       scale, bias: [C], applied to the normalised channels.

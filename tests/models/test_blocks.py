@@ -40,17 +40,18 @@ def swap(x):
     return x.swapaxes(1, 2)
 
 
+@pytest.mark.parametrize("size", [2, 5])  # of a head: less and more than what is attended to
 @pytest.mark.parametrize("swapped", [False, True])
 @pytest.mark.parametrize("axis", ["spatial", "temporal"])
-def test_attention_equals_numpy(axis, swapped):
-    query, key, value = (tokens(3, 2, 4, 3, 2, 5)[i] for i in range(3))
+def test_attention_equals_numpy(axis, swapped, size):
+    query, key, value = (tokens(3, 2, 4, 3, 2, size)[i] for i in range(3))
     if swapped:
         mixed = swap(attend(*map(swap, (query, key, value)), axis, swapped=True))
     else:
         mixed = attend(query, key, value, axis)
     index = (slice(None), 2) if axis == "spatial" else (slice(None), slice(None), 1)
     q, k, v = (x[index] for x in (query, key, value))  # [B, N, H, D] of one frame or one joint
-    logits = np.einsum("bnhd,bmhd->bhnm", q, k) / np.sqrt(5)
+    logits = np.einsum("bnhd,bmhd->bhnm", q, k) / np.sqrt(size)
     weights = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     expected = np.einsum("bhnm,bmhd->bnhd", weights, v)
     np.testing.assert_allclose(mixed[index], expected, rtol=0, atol=1e-6)

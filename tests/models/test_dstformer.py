@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dstformer_jax import convert
-from dstformer_jax.models.dstformer import SIZES, DSTformer, fusion_weights
+from dstformer_jax.models.dstformer import SIZES, DSTformer, Fusion, fusion_weights
 from dstformer_jax.models.network import Network, build_network, parameter_count
 from dstformer_jax.weight_table import DESIGNS
 
@@ -191,6 +191,24 @@ def plain() -> tuple[convert.Params, np.ndarray, dict, dict]:
     return params, motion, *value_and_grad(network, params, motion)
 
 
+@pytest.mark.parametrize("lead", [-40.0, 0.0, 6.0, 40.0])
+def test_fusion_in_half_precision_keeps_a_quiet_stream_beside_a_loud_one(lead):
+    """The weights are those of a softmax, however far one stream leads, and both sum to one."""
+    rng = np.random.default_rng(0)
+    first, second = (
+        jnp.asarray(rng.normal(0, size, (1, 4, 17, 8)), jnp.bfloat16) for size in (0.05, 10.0)
+    )
+    params = {"weights": {"kernel": np.zeros((16, 2), np.float32), "bias": np.float32([lead, 0])}}
+    fused, stages = Fusion().apply({"params": params}, first, second, mutable="intermediates")
+    alpha = np.exp([lead, 0.0]) / np.exp([lead, 0.0]).sum()
+    np.testing.assert_allclose(
+        stages["intermediates"]["alpha"][0], np.broadcast_to(alpha, (1, 4, 17, 2)), rtol=1e-6
+    )
+    expected = np.float64(first) * alpha[0] + np.float64(second) * alpha[1]
+    assert fused.dtype == jnp.bfloat16
+    np.testing.assert_allclose(np.float64(fused), expected, rtol=2**-7)
+
+
 class TestExecution:
     """Options that change how the same numbers are computed."""
 
@@ -257,7 +275,7 @@ class TestExecution:
         kinds: dict[str, set] = {}
         for name, dtype in operations(program.jaxpr):
             kinds.setdefault(name, set()).add(str(dtype))
-        assert kinds["exp"] == kinds["rsqrt"] == {"float32"}
+        assert kinds["exp"] == kinds["rsqrt"] == kinds["logistic"] == {"float32"}
         assert kinds["erf" if "erf" in kinds else "erfc"] == {"bfloat16"}
 
     def test_leading_axes_and_any_length(self):

@@ -2,6 +2,7 @@
 
 from math import erf
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,6 +49,25 @@ def test_layer_norm_can_be_differentiated_twice():
 
     found, expected = (jax.grad(slope, 1)(f, inputs[0]) for f in (layer_norm, plain_layer_norm))
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+
+
+def test_layer_norm_in_half_precision_is_that_of_flax():
+    x, scale, bias, _ = arrays("bfloat16")
+    norm = nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, dtype=jnp.bfloat16)
+    expected = norm.apply({"params": {"scale": scale, "bias": bias}}, x)
+    found = layer_norm(x, scale, bias)
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(np.float32(found), np.float32(expected), rtol=2**-7, atol=2**-9)
+
+
+def test_layer_norm_far_from_zero_and_of_no_tokens():
+    x, scale, bias, _ = arrays()
+    near = layer_norm(x, scale, bias)
+    np.testing.assert_allclose(layer_norm(x + 1000, scale, bias), near, atol=2e-3)
+    none = jnp.zeros((0, *SHAPE[1:]))
+    found, pull = jax.vjp(layer_norm, none, scale, bias)
+    assert found.shape == none.shape
+    assert [float(jnp.abs(each).sum()) for each in pull(found)] == [0, 0, 0]
 
 
 def test_equal_channels_are_normalised_to_the_bias():

@@ -111,18 +111,18 @@ def test_processes_that_stop_wait_for_each_other_after_saving(
     make_experiment, tmp_path, monkeypatch
 ):
     """The first to end may end the others: a launcher takes its status for a crash."""
-    saved = []
-
-    def meet(name):
-        if name == "saved":
-            saved.extend(checkpoint.saved_steps(tmp_path))
-
-    monkeypatch.setattr(loop.multihost_utils, "sync_global_devices", meet)
+    said = []
+    wait = checkpoint.Checkpoints.wait
+    monkeypatch.setattr(
+        checkpoint.Checkpoints, "wait", lambda self: (wait(self), said.append("written"))
+    )
+    monkeypatch.setattr(loop.multihost_utils, "sync_global_devices", said.append)
     experiment = make_experiment()
     task = Interrupting(terms=experiment.task.terms, at=5)
     with pytest.raises(Interrupted):
         loop.fit(dataclasses.replace(experiment, task=task), tmp_path)
-    assert saved == [7]
+    assert said[said.index("saved") - 1] == "written"
+    assert checkpoint.saved_steps(tmp_path) == [7]
 
 
 def evaluated(workdir):
