@@ -272,7 +272,7 @@ class DSTformer(nn.Module):
         if self.remat != "none" and not self.scan_layers:
             warnings.warn(
                 f"model.remat={self.remat!r} saves little memory without model.scan_layers=True: "
-                "the compiler merges the recomputed levels of an unrolled network",
+                "XLA:CPU computes the levels of an unrolled network again before they are needed",
                 stacklevel=2,
             )
 

@@ -1,6 +1,7 @@
 """`parallel=fsdp` in several processes: each holds a part of the state, all save it together."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from processes import assert_trained_as, finish, start_together, stop_together
 from processes import wait_for_step as wait_for
 
+from dstformer_jax.main import RESULTS
 from dstformer_jax.training import checkpoint, sums
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
@@ -59,3 +61,17 @@ def test_one_process_stops_and_two_go_on_to_the_end(start, whole, tmp_path):
     assert "step" not in said[1]  # the second is silent
     assert_saved_together(step_folder(tmp_path, 50))
     assert_trained_as(tmp_path, whole)
+
+
+def test_two_processes_measure_what_one_does(start, whole, tmp_path):
+    """`--mode=eval` of a finished run, its weights in parts; the first process writes."""
+    shutil.copytree(whole, tmp_path / "run")
+    results = []
+    for count, flags in ((1, []), (2, [FSDP])):
+        (tmp_path / "run" / RESULTS).unlink(missing_ok=True)
+        flags = [*flags, "--mode=eval"]
+        said = [finish(each) for each in start_together(start, tmp_path / "run", count, *flags)]
+        assert "measuring the best checkpoint" in said[0]
+        results.append(json.loads((tmp_path / "run" / RESULTS).read_text()))
+    assert "measuring" not in said[1]
+    assert results[1]["unseen"] == pytest.approx(results[0]["unseen"], rel=1e-3)
