@@ -74,4 +74,5 @@ def test_two_processes_measure_what_one_does(start, whole, tmp_path):
         assert "measuring the best checkpoint" in said[0]
         results.append(json.loads((tmp_path / "run" / RESULTS).read_text()))
     assert "measuring" not in said[1]
-    assert results[1]["unseen"] == pytest.approx(results[0]["unseen"], rel=1e-3)
+    assert results[0]["eval/unseen/frames"] == 30
+    assert results[1] == pytest.approx(results[0], rel=1e-3)
