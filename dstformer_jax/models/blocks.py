@@ -126,13 +126,14 @@ def attend(
     if implementation == "cudnn":
         _check_cudnn(query, dropout)
         return _flash_attention(query, key, value, inner)
-    return _softmax_attention(query, key, value, inner, dropout)
+    return _softmax_attention(query, key, value, axis, inner, dropout)
 
 
 def _softmax_attention(
     query: Array,
     key: Array,
     value: Array,
+    axis: Axis,
     inner: bool,
     dropout: Callable[[Array], Array] | None,
 ) -> Array:
@@ -144,9 +145,10 @@ def _softmax_attention(
         jnp.swapaxes(key, -1, -2),
         preferred_element_type=jnp.float32,
     )
-    # A softmax may divide after mixing: where more is attended to than D, that is less work.
+    # A softmax may divide after mixing: where more is attended to than D, that is less work. Frames
+    # mostly are more; their number may be unknown (an exported program takes any).
     total = None
-    if logits.shape[-1] > value.shape[-1]:
+    if axis == "temporal" or logits.shape[-1] > value.shape[-1]:
         weights = jnp.exp(logits - jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True)))
         total = weights.sum(axis=-1, keepdims=True)
     else:
