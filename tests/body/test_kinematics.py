@@ -80,8 +80,8 @@ def test_a_rigid_body_turns_at_its_root_alone():
     body = articulate(posed({"root": turn}, np.zeros((90, 3))), H36M17)
     # The rest pose has its arms spread, and these bones swing down from it; all else is at rest.
     still = [n for n, name in enumerate(body.names) if name.endswith(("hip", "knee", "belly"))]
-    np.testing.assert_allclose(to_vector(body.turns[:, still]), 0, atol=1e-4)
-    np.testing.assert_allclose(body.turns[:, 0], turn, atol=1e-4)
+    np.testing.assert_allclose(to_vector(body.turns[:, still]), 0, atol=3e-4)
+    np.testing.assert_allclose(body.turns[:, 0], turn, atol=3e-4)
     assert angle_steps(body.turns[:, 1:]).max() < 1e-4
 
 

@@ -72,6 +72,11 @@ def official_params(official, fusion: bool) -> convert.Params:
     )
 
 
+# The frozen float32 activations, of size 3, are up to 2e-6 away from their float64 values, and ours
+# as far on the other side; how far depends on the processor.
+ROUNDING = 6e-6
+
+
 class TestParity:
     @pytest.mark.parametrize(("name", "design"), [("fuse", "adaptive"), ("nofuse", "average")])
     def test_outputs(self, official, name, design):
@@ -82,7 +87,7 @@ class TestParity:
             outputs = apply({"params": params}, official[f"x_T{frames}"])
             for key, ours in (("y", "pose"), ("rep", "representation")):
                 expected = official[f"out/{name}/{key}_T{frames}"]
-                np.testing.assert_allclose(outputs[ours], expected, rtol=0, atol=2e-6)
+                np.testing.assert_allclose(outputs[ours], expected, rtol=0, atol=ROUNDING)
 
     def test_stages(self, official):
         network = build_network(GOLDEN)
@@ -97,9 +102,7 @@ class TestParity:
         expected = {key[4:]: x for key, x in official.items() if key.startswith("mid/")}
         assert ours.keys() == expected.keys()
         for key, value in ours.items():
-            # The frozen final_norm is itself 2.2e-6 away from its float64 value.
-            atol = 4e-6 if key == "final_norm" else 2e-6
-            np.testing.assert_allclose(value, expected[key], rtol=0, atol=atol, err_msg=key)
+            np.testing.assert_allclose(value, expected[key], rtol=0, atol=ROUNDING, err_msg=key)
 
 
 def test_official_initial_statistics(golden):

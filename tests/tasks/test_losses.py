@@ -50,12 +50,12 @@ def poses() -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("name", TERMS)
 def test_value_and_gradient_are_the_official_ones(official, name):
     value, gradient = with_gradient(TERMS[name])(jnp.asarray(official["pred"]), official)
-    np.testing.assert_allclose(value, official[f"val/{name}"], rtol=1e-6)
+    np.testing.assert_allclose(value, official[f"val/{name}"], rtol=3e-6)
     expected = official[f"grad/{name}"]
     scale = np.abs(expected).max()
     # The arc cosine of nearly straight limbs amplifies rounding.
-    tolerance = 1e-5 if "angle" in name else 2e-6
-    np.testing.assert_allclose(gradient, expected, rtol=2e-5, atol=tolerance * scale)
+    tolerance = 3e-5 if "angle" in name else 6e-6
+    np.testing.assert_allclose(gradient, expected, rtol=6e-5, atol=tolerance * scale)
 
 
 @pytest.mark.parametrize("name", TERMS)
@@ -73,7 +73,7 @@ def test_limbs_and_angles_are_the_official_ones(official):
     lengths = jax.jit(losses.limb_lengths)(official["pred"])
     np.testing.assert_allclose(lengths, official["get_limb_lens"], rtol=1e-6)
     angles = jax.jit(losses.angles)(official["pred"])
-    np.testing.assert_allclose(angles, official["get_angles"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(angles, official["get_angles"], rtol=3e-5, atol=3e-6)
 
 
 @pytest.mark.parametrize("name", ["loss_mpjpe", "loss_velocity"])
