@@ -12,6 +12,7 @@ from dstformer_jax.bench.report import markdown
 # What a page shows of these subjects' rows, and under which heading; others are shown whole.
 _SPEED = ("size", "T", "batch", "dtype", "arm", "time (lowest to highest)", "GFLOP/s", "ceiling")
 _SPEED += ("share of its ceiling", "times ours (range)")
+_DEVICE = ("by device events", "share by device events")
 MEASURED = frozenset(("subject", "command", "date", "commit", "machine", "rows"))
 PLACE = re.compile(r"<!-- bench: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
@@ -85,7 +86,9 @@ def read(path: str | Path) -> list[dict[str, Any]]:
 def _section(kind: str, results: list[dict[str, Any]]) -> Iterator[str]:
     rows = [row for each in results for row in each["rows"]]
     if kind in ("forward", "train_step"):
-        yield from markdown(_SPEED, (_speed(row) for row in rows))
+        traced = any(row.get("device_ms") for row in rows)
+        header = (*_SPEED, *_DEVICE * traced)
+        yield from markdown(header, ([*_speed(row), *_device(row) * traced] for row in rows))
         yield ""
     else:  # rows of one subject have equal keys, unless the command changed between the files
         for _, group in groupby(rows, key=lambda row: tuple(row)):
@@ -114,6 +117,14 @@ def _speed(row: dict[str, Any]) -> list[str]:
         share,
         times,
     ]
+
+
+def _device(row: dict[str, Any]) -> list[str]:
+    """What device events say, of rows that have any."""
+    if not row.get("device_ms"):
+        return ["", ""]
+    share = f"{100 * row['device_share']:.0f} %" if row["device_share"] != "" else ""
+    return [f"{row['device_ms']:g} ms ({100 * row['busy']:.0f} % busy)", share]
 
 
 def _origin(result: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from dstformer_jax.bench import network
 from dstformer_jax.bench.clock import Arm, Timing, interleave
+from dstformer_jax.bench.events import OnDevice, trace
 from dstformer_jax.bench.network import Setting
 from dstformer_jax.bench.report import Rows, spread
 from dstformer_jax.convert import to_torch
@@ -68,7 +69,23 @@ def _measure(
     arms = [Arm(name, call, _wait(name), flops(setting), steps) for name, call in programs.items()]
     arms += _products(setting, bool(ways), steps)
     timed = interleave(arms, flags.repeats, cpu)
-    return list(_rows(setting, arms[: len(programs)], arms[len(programs) :], timed, cpu))
+    arms, products = arms[: len(programs)], arms[len(programs) :]
+    traced = {}
+    if jax.default_backend() != "cpu":
+        traced = {arm.name: trace(arm) for arm in arms}
+    return [
+        {**row, **_on_device(traced.get(row["arm"]), row)}
+        for row in _rows(setting, arms, products, timed, cpu)
+    ]
+
+
+def _on_device(found: OnDevice | None, row: dict[str, Any]) -> dict[str, Any]:
+    """Columns by device events: time of a call, share of it with work, share of the ceiling."""
+    if found is None:
+        return {"device_ms": "", "busy": "", "device_share": ""}
+    ms = 1e3 * found.seconds
+    share = round(row["share"] * row["ms"] / ms, 3) if row["share"] != "" else ""
+    return {"device_ms": round(ms, 2), "busy": round(found.busy, 3), "device_share": share}
 
 
 def _ways(flags: argparse.Namespace) -> list[str]:
