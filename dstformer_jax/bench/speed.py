@@ -70,13 +70,10 @@ def _measure(
     arms += _products(setting, bool(ways), steps)
     timed = interleave(arms, flags.repeats, cpu)
     arms, products = arms[: len(programs)], arms[len(programs) :]
-    traced = {}
-    if jax.default_backend() != "cpu":
-        traced = {arm.name: trace(arm) for arm in arms}
-    return [
-        {**row, **_on_device(traced.get(row["arm"]), row)}
-        for row in _rows(setting, arms, products, timed, cpu)
-    ]
+    rows = list(_rows(setting, arms, products, timed, cpu))
+    if jax.default_backend() == "cpu":
+        return rows
+    return [{**row, **_on_device(trace(arm), row)} for arm, row in zip(arms, rows, strict=True)]
 
 
 def _on_device(found: OnDevice | None, row: dict[str, Any]) -> dict[str, Any]:
