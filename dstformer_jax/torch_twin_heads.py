@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 
 from dstformer_jax.body.smoothing import savitzky_golay
-from dstformer_jax.torch_twin import DSTformer, nn, torch, twin_fields, with_weights
+from dstformer_jax.torch_twin import DSTformer, twin_fields, with_weights  # names a missing PyTorch
+
+# isort: split
+import torch
+from torch import nn
 
 Outputs = dict[str, torch.Tensor]
 
