@@ -25,7 +25,7 @@ class OnDevice:
 
 
 def trace(arm: Arm) -> OnDevice | None:
-    """Runs `arm.steps` calls under the profiler; None where no device records events (CPUs)."""
+    """Runs `arm.steps` calls under the profiler; None where no GPU recorded any event."""
     options = ProfileOptions()
     options.python_tracer_level = options.host_tracer_level = 0  # they would delay the host
     with tempfile.TemporaryDirectory() as folder:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,12 @@ LONGEST = 300.0  # seconds of one measurement
 
 _GPU = "--dtype=bfloat16 --batch=64"
 _ROUNDS = "--repeats=5 --steps=10"
-# Tuning Triton's products took over a minute where it was tried (docs/results.md); cuBLAS
-# needs none. The last measurement does without, for comparison.
+# The fastest setting that was seen on such a GPU (docs/results.md): cuBLAS multiplies, not Triton.
+# XLA's own choice, which tunes both, has not been measured: the last command does.
 _CUBLAS = "XLA_FLAGS=--xla_gpu_enable_triton_gemm=false"
 SUITES: dict[str, tuple[str, ...]] = {
-    # What an H200 or the like is asked for, the most wanted first. Words before the subject set
-    # variables, as in a shell.
+    # What an H200 or the like is asked for, the most wanted first. XLA_FLAGS stand before the
+    # subject, as in a shell.
     "h200": (
         f"{_CUBLAS} train_step --size=full {_GPU} --attention=auto {_ROUNDS}",
         f"{_CUBLAS} train_step --size=lite {_GPU} --attention=auto {_ROUNDS}",
@@ -78,31 +77,26 @@ def run(name: str, path: str | Path, minutes: float = MINUTES) -> int:
     return int(any("error" in each for each in done))
 
 
-def split(command: str, environment: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
-    """The arguments of a command of a suite, and the environment that it asks for.
-
-    Args:
-      command: arguments of `python -m dstformer_jax.bench` after any number of NAME=VALUE.
-      environment: as it is; a value that the command sets too stands behind the command's: of
-        XLA's flags the last one holds.
-    """
-    words, names = command.split(), dict(environment)
-    while "=" in words[0]:
-        name, value = words.pop(0).split("=", 1)
-        names[name] = f"{value} {environment.get(name, '')}".strip()
-    return words, names
+def split(command: str) -> tuple[str, list[str]]:
+    """The XLA_FLAGS that a command of a suite sets, "" for none, and its arguments."""
+    words = command.split()
+    if not words[0].startswith("XLA_FLAGS="):
+        return "", words
+    return words[0].removeprefix("XLA_FLAGS="), words[1:]
 
 
 def shown(command: str) -> str:
     """A command of a suite as a shell takes it."""
-    words, _ = split(command, {})
-    settings = command.split()[: -len(words)]
-    return " ".join([*settings, "python -m dstformer_jax.bench", *words])
+    flags, words = split(command)
+    setting = f"XLA_FLAGS={flags} " * bool(flags)
+    return f"{setting}python -m dstformer_jax.bench {' '.join(words)}"
 
 
 def _one(command: str, seconds: float) -> dict[str, Any]:
     """One measurement in a child process: its JSON, or why there is none."""
-    arguments, environment = split(command, os.environ)
+    flags, arguments = split(command)
+    # The user's own stand behind them: of XLA's flags the last one holds.
+    environment = {**os.environ, "XLA_FLAGS": f"{flags} {os.environ.get('XLA_FLAGS', '')}".strip()}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "result.json"
         words = [sys.executable, "-m", "dstformer_jax.bench", *arguments, f"--json={path}"]
